@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def cache_dir() -> Path:
@@ -27,3 +30,46 @@ def collections_tree(root: Path) -> Path:
         fresh.symlink_to(root)
         fresh.replace(link)
     return tree
+
+
+def build_collection(folder: Path) -> Path:
+    """Build the collection's artifact into `folder` and return it."""
+    command = ["ansible-galaxy", "collection", "build", "--force", "--output-path", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return next(folder.glob("hotstack-os-*.tar.gz"))
+
+
+def install_collection(artifact: Path, folder: Path) -> Path:
+    """Install the artifact alone below `folder` and return the collection's folder."""
+    command = [
+        "ansible-galaxy",
+        "collection",
+        "install",
+        "--no-deps",
+        "--force",
+        "--offline",
+        "-p",
+        str(folder),
+        str(artifact),
+    ]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return folder / "ansible_collections/hotstack/os"
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """Return the files of the checkout that git has or would take, relative to it."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns]
+    listing = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [Path(name) for name in sorted(set(listing.split("\0"))) if name and (ROOT / name).is_file()]
+
+
+def scripts(interpreter: str) -> list[Path]:
+    """Return the programs without an ending of their own that this interpreter runs."""
+    first_line = f"#!/usr/bin/env {interpreter}"
+    found = []
+    for path in tracked():
+        if not path.suffix and not (ROOT / path).is_symlink():
+            with (ROOT / path).open("rb") as file:
+                if file.readline().decode(errors="replace").strip().startswith(first_line):
+                    found.append(path)
+    return found

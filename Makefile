@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+# A short list of entrances; the work is done by the programs in tools/, each with its own --help.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+SCENARIO ?= engine
+
+help: ## Show these commands
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+lab: ## Make a disposable lab host on this machine, deploy OpenStack in it, and get a token
+	tools/lab up
+	tools/lab deploy
+
+test: ## Run everything that CI runs
+	tools/test
+
+lint: ## Run the linters and type checkers
+	tools/test lint
+
+unit: ## Run the unit tests with their coverage
+	tools/test unit
+
+sanity: ## Run ansible-test sanity on the built collection
+	tools/test sanity
+
+molecule: ## Run one scenario: make molecule SCENARIO=engine
+	tools/test molecule-$(SCENARIO)
+
+e2e: ## Deploy in a fresh lab host of its own and try everything on it
+	tools/test e2e
+
+benchmark: ## Print how long the lab and the playbook take, and what they use
+	tools/benchmark
+
+docs: ## Write the documents that are generated
+	tools/docs
+
+lock-dev: ## Resolve requirements-dev.in again
+	tools/lock-dev
+
+clean: ## Remove the lab of the tests and all that the tools keep in the cache folder
+	tools/test --clean
+
+.PHONY: help lab test lint unit sanity molecule e2e benchmark docs lock-dev clean
