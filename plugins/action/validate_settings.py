@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole of `validate_settings`: it reads the collection on the controller and needs no host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.hotstack.os.plugins.module_utils import settings
+
+COLLECTION = Path(__file__).resolve().parents[2]
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Return what a YAML file of the collection holds."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=loader) or {}  # noqa: S506
+
+
+def shipped(collection: Path) -> settings.Shipped:
+    """Return what the collection in this folder brings."""
+    role = collection / "roles" / "settings"
+    derived: dict[str, Any] = {}
+    for path in sorted((role / "vars").rglob("*.yml")):
+        derived.update(load(path))
+    return settings.Shipped(
+        options=load(role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"],
+        derived=frozenset(derived),
+        services=load(role / "defaults" / "main" / "services.yml")["hotstack_os_services"],
+        releases=tuple(sorted(path.stem for path in (collection / "containerfiles" / "locks").glob("*.txt"))),
+        credential_names=tuple(derived["hotstack_os_credential_names"]),
+        interfaces=(derived["hotstack_os_network_name"],),
+    )
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Fail with all that is wrong with the settings, before anything is done."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Check the settings as this host sees them."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        own = shipped(COLLECTION)
+        values: dict[str, Any] = {}
+        found: list[str] = []
+        for name in own.options:
+            if name in variables:
+                try:
+                    values[name] = self._templar.template(variables[name])
+                except AnsibleError:
+                    found.append(f"{name} refers to something that is not defined, but must be a value.")
+        found += settings.problems(values, variables, own)
+        result.update(changed=False, problems=found)
+        if found:
+            count = "A setting is" if len(found) == 1 else f"{len(found)} settings are"
+            result.update(failed=True, msg="\n- ".join([f"{count} not usable; nothing was changed.", *found]))
+        return result
