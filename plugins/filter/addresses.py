@@ -18,4 +18,5 @@ class FilterModule:
             "nth_address": addresses.nth_address,
             "public_urls": addresses.public_urls,
             "service_addresses": addresses.service_addresses,
+            "upper_half": addresses.upper_half,
         }

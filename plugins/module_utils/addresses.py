@@ -17,6 +17,11 @@ def nth_address(network: str, number: int) -> str:
     return str(net[number])
 
 
+def upper_half(network: str) -> str:
+    """Return the second half of a network, such as 172.31.0.64/26 of 172.31.0.0/25."""
+    return str(list(ipaddress.ip_network(network).subnets())[-1])
+
+
 def service_addresses(services: Services, network: str) -> dict[str, str]:
     """Return the container address of every service that has one."""
     return {name: nth_address(network, line["address"]) for name, line in services.items() if "address" in line}

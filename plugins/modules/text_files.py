@@ -1,0 +1,133 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Write several small files in one go."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: text_files
+short_description: Write several small files in one go
+version_added: "0.1.0"
+author: The hotstack.os authors (@hotstack)
+description:
+  - Gives each file its content and mode, and names those that changed.
+  - One run however many files there are, where M(ansible.builtin.template) in a loop takes two for each.
+options:
+  files:
+    description: The files, owned by root. Folders that are missing are created.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description: Where the file lies.
+        type: path
+        required: true
+      content:
+        description: Its text; a last line break is added if there is none.
+        type: str
+        required: true
+      mode:
+        description: Its mode.
+        type: str
+        default: "0644"
+attributes:
+  check_mode:
+    description: Says what would change.
+    support: full
+  diff_mode:
+    description: Shows the texts before and after.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Write the files
+  hotstack.os.text_files:
+    files:
+      - path: /etc/hotstack-os/network.nft
+        content: "{{ lookup('ansible.builtin.template', 'network.nft.j2') }}"
+"""
+
+RETURN = r"""
+paths:
+  description: The files that were not yet as wanted.
+  type: list
+  elements: str
+  returned: always
+"""
+
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+def read(path: str) -> tuple[str | None, int | None]:
+    """Return text and mode of a file, None for one that is not there."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read(), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+    except FileNotFoundError:
+        return None, None
+
+
+def write(path: str, content: str, mode: int, move: Callable[[str, str], None]) -> None:
+    """Put the file in place at once, so that nobody reads half of it."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".hotstack-os-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(content)
+        os.chmod(temporary, mode)
+        move(temporary, path)
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+    # The mover keeps the mode of the file it replaces.
+    os.chmod(path, mode)
+
+
+def run(files: list[dict[str, Any]], check_mode: bool, move: Callable[[str, str], None]) -> dict[str, Any]:
+    """Compare all files, write those that differ, and name them."""
+    diffs, paths = [], []
+    for wanted in files:
+        path, mode = wanted["path"], int(wanted["mode"], 8)
+        content = wanted["content"] if wanted["content"].endswith("\n") else wanted["content"] + "\n"
+        old_content, old_mode = read(path)
+        if (old_content, old_mode) == (content, mode):
+            continue
+        paths.append(path)
+        header = {"before_header": path, "after_header": path}
+        diffs.append({**header, "before": old_content or "", "after": content})
+        if old_content is not None and old_mode != mode:
+            diffs.append({**header, "before": f"mode {old_mode:04o}\n", "after": f"mode {mode:04o}\n"})
+        if not check_mode:
+            write(path, content, mode, move)
+    return {"changed": bool(paths), "paths": paths, "diff": diffs}
+
+
+def main() -> None:
+    """Speak to Ansible."""
+    file = {
+        "path": {"type": "path", "required": True},
+        "content": {"type": "str", "required": True},
+        "mode": {"type": "str", "default": "0644"},
+    }
+    module = AnsibleModule(
+        argument_spec={"files": {"type": "list", "elements": "dict", "required": True, "options": file}},
+        supports_check_mode=True,
+    )
+    try:
+        result = run(module.params["files"], module.check_mode, module.atomic_move)
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename} can't be written: {error.strerror}.")
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
