@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the end-to-end tests share. They run in one order, on one lab host: what changes much comes late."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from lab import ROOT, Lab, Play
+
+ORDER = [
+    "test_fresh_host",
+    "test_deployment",
+    "test_network",
+    "test_libvirt_session",
+    "test_secrets",
+    "test_settings",
+    "test_recovery",
+    "test_reboot",
+    "test_interrupted",
+    "test_first_deployment_interrupted",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests in order; a file not on the list comes last."""
+    items.sort(key=lambda item: ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER))
+
+
+def containers(*, one_shot: bool) -> list[str]:
+    """Return the services that the layers run, in their order, from the layers' own definitions."""
+    site = yaml.safe_load((ROOT / "playbooks/site.yml").read_text())
+    lines = yaml.safe_load((ROOT / "roles/settings/defaults/main/services.yml").read_text())["hotstack_os_services"]
+    found = []
+    for role in (str(role).removeprefix("hotstack.os.") for role in site[0]["roles"]):
+        variables = ROOT / "roles" / role / "vars/main.yml"
+        data = yaml.safe_load(variables.read_text()) if variables.exists() else {}
+        found += [line["name"] for line in (data or {}).get(f"{role}_containers", [])]
+    return [name for name in found if bool(lines[name].get("one_shot")) == one_shot]
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    """Return the lab host, which runs already."""
+    return Lab()
+
+
+@pytest.fixture(scope="session")
+def services() -> list[str]:
+    """Return the services that should run all the time."""
+    return containers(one_shot=False)
+
+
+@pytest.fixture(scope="session")
+def first_deployment(lab: Lab) -> Play:
+    """Deploy for the first time, or fail once for all tests that need it."""
+    return lab.deploy()
+
+
+@pytest.fixture(scope="session")
+def deployed(first_deployment: Play, lab: Lab) -> Lab:
+    """Return the lab host with everything deployed."""
+    assert first_deployment.status == 0
+    return lab
+
+
+def pytest_generate_tests(metafunc: Any) -> None:
+    """Run a test that asks for `service` once for each."""
+    if "service" in metafunc.fixturenames:
+        metafunc.parametrize("service", containers(one_shot=False))

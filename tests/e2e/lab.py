@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab host as the end-to-end tests see it: commands in it, and runs of the playbook."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = str(ROOT / "tools/lab")
+PREFIX = "hotstack-os-"
+RECAP = re.compile(r"^\S+\s*: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
+PLAY_UNIT = "hotstack-os-test-play"
+
+
+@dataclass(frozen=True)
+class Play:
+    """How a run of the playbook ended."""
+
+    status: int
+    output: str
+    seconds: float
+
+    @property
+    def changed(self) -> int:
+        """Return the number of changed tasks; -1 if the run had no recap."""
+        found = RECAP.search(self.output)
+        return int(found.group(2)) if found else -1
+
+    def tail(self, lines: int = 60) -> str:
+        """Return the end of what the run printed, for a message."""
+        return "\n".join(self.output.splitlines()[-lines:])
+
+
+class Lab:
+    """The lab host that HOTSTACK_LAB_NAME names."""
+
+    def run(self, *command: str, check: bool = True, timeout: float = 120, data: str | None = None) -> str:
+        """Run a command as root in the lab host and return its standard output."""
+        done = self.attempt(*command, timeout=timeout, data=data)
+        if check:
+            assert done.returncode == 0, (
+                f"{' '.join(command)[:200]} ended with {done.returncode}: {done.stderr[-2000:]}"
+            )
+        return done.stdout
+
+    def attempt(self, *command: str, timeout: float = 120, data: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command as root in the lab host, whatever it returns."""
+        given = {"stdin": subprocess.DEVNULL} if data is None else {"input": data}
+        return subprocess.run(
+            [TOOL, "exec", "--", *command], check=False, capture_output=True, text=True, timeout=timeout, **given
+        )
+
+    def shell(self, script: str, *, check: bool = True, timeout: float = 120) -> str:
+        """Run a shell script in the lab host and return its standard output."""
+        return self.run("sh", "-c", script, check=check, timeout=timeout)
+
+    def python(self, script: str, *arguments: str, timeout: float = 300) -> Any:
+        """Run a Python script in the lab host and return the JSON that it prints."""
+        return json.loads(self.run("/usr/bin/python3", "-", *arguments, data=script, timeout=timeout))
+
+    def deploy(self, *options: str, check: bool = True, timeout: float = 2400) -> Play:
+        """Deploy as a user does, with further options of ansible-playbook."""
+        begin = time.monotonic()
+        done = subprocess.run(
+            [TOOL, "deploy", *(["--", *options] if options else [])],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+        )
+        play = Play(done.returncode, done.stdout, time.monotonic() - begin)
+        if check:
+            assert play.status == 0, play.tail()
+        return play
+
+    def reboot(self) -> None:
+        """Restart the lab host the way a reboot would."""
+        subprocess.run([TOOL, "reboot"], check=True, stdin=subprocess.DEVNULL, timeout=600)
+
+    def wait(self, condition: Callable[[], Any], what: str, seconds: float, pause: float = 1.0) -> Any:
+        """Return the first true answer; fail after the time limit."""
+        end = time.monotonic() + seconds
+        while True:
+            answer = condition()
+            if answer:
+                return answer
+            assert time.monotonic() < end, f"Not within {seconds:.0f} s: {what}"
+            time.sleep(pause)
+
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """Return podman's record of each of our running containers, by service."""
+        names = self.run("podman", "ps", "--filter", f"name=^{PREFIX}", "--format", "{{.Names}}").split()
+        if not names:
+            return {}
+        records = json.loads(self.run("podman", "inspect", *names))
+        return {record["Name"].removeprefix(PREFIX): record for record in records}
+
+    def health(self, service: str) -> str:
+        """Return podman's word on a service; empty if it has no container at this moment."""
+        command = ("podman", "inspect", "--format", "{{.State.Health.Status}}", PREFIX + service)
+        return self.attempt(*command).stdout.strip()
+
+    def invocations(self, services: list[str]) -> dict[str, str]:
+        """Return systemd's id of the current start of each service: it changes with every start."""
+        units = [f"{PREFIX}{service}.service" for service in services]
+        shown = self.run("systemctl", "show", "--property=InvocationID", "--value", *units).split("\n\n")
+        return dict(zip(services, (value.strip() for value in shown), strict=True))
+
+    def active(self, unit: str) -> bool:
+        """Tell whether a unit is active."""
+        return self.run("systemctl", "is-active", unit, check=False).strip() == "active"
+
+    def assert_healthy(self, services: list[str], seconds: float = 300) -> None:
+        """Wait until the target is active and each service healthy."""
+        self.wait(lambda: self.active("hotstack-os.target"), "hotstack-os.target is active", seconds)
+        for service in services:
+            self.wait(lambda name=service: self.health(name) == "healthy", f"{service} is healthy", seconds)
+
+    def assert_token(self, seconds: float = 60) -> None:
+        """Wait until Keystone issues a token to the admin, through DNS and HAProxy."""
+        command = ("openstack", "--os-cloud", "hotstack-os-admin", "token", "issue", "-f", "value", "-c", "id")
+        self.wait(lambda: len(self.attempt(*command).stdout.strip()) > 100, "Keystone issues a token", seconds)
+
+    @contextmanager
+    def play_in_background(self, *options: str) -> Iterator[None]:
+        """Run the installed playbook as a unit of its own, which is killed with all its processes at the end."""
+        self.run("systemctl", "reset-failed", f"{PLAY_UNIT}.service", check=False)
+        environment = 'set -a; . /etc/environment; set +a; exec ansible-playbook hotstack.os.site "$@"'
+        inherited = [f"--setenv={name}" for name in ("PATH", "ANSIBLE_CONFIG")]
+        command = ["systemd-run", f"--unit={PLAY_UNIT}", "--collect", "--service-type=exec", "--quiet", *inherited]
+        self.run(*command, "--setenv=HOME=/root", "sh", "-c", environment, "sh", *options)
+        try:
+            yield
+            assert self.active(f"{PLAY_UNIT}.service"), "The playbook ended before it could be killed."
+        finally:
+            self.run("systemctl", "kill", "--signal=KILL", f"{PLAY_UNIT}.service", check=False)
+            self.wait(lambda: not self.active(f"{PLAY_UNIT}.service"), "the killed playbook is gone", 30, 0.2)

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What breaks is mended by the host itself, with no run of Ansible."""
+
+from __future__ import annotations
+
+from lab import PREFIX, Lab
+
+
+def main_process(lab: Lab, service: str) -> int:
+    """Return the process id of a container's main process; 0 if it does not run."""
+    shown = lab.attempt("podman", "inspect", "--format", "{{.State.Pid}}", PREFIX + service).stdout.strip()
+    return int(shown) if shown.isdigit() else 0
+
+
+def test_killed_main_process(deployed: Lab, service: str) -> None:
+    """Kill the main process: another one becomes healthy."""
+    before = main_process(deployed, service)
+    assert before > 1
+    deployed.run("kill", "-KILL", str(before))
+    deployed.wait(
+        lambda: main_process(deployed, service) not in (0, before) and deployed.health(service) == "healthy",
+        f"{service} is healthy again",
+        180,
+    )
+    deployed.assert_healthy([service], 60)
+
+
+def test_all_is_well_after_the_kills(deployed: Lab, services: list[str]) -> None:
+    """See that nothing that depends on the killed ones was left behind."""
+    deployed.assert_healthy(services, 120)
+    deployed.assert_token()
+
+
+def test_lost_capability_comes_back(deployed: Lab) -> None:
+    """Take the capability from the session's libvirtd."""
+    path = "/usr/local/libexec/hotstack-os/libvirtd"
+    assert "cap_net_admin" in deployed.run("getcap", path)
+    deployed.run("setcap", "-r", path)
+    deployed.wait(lambda: "cap_net_admin" in deployed.run("getcap", path), f"{path} has its capability again", 60)
+
+
+def test_target_stops_and_starts_everything(deployed: Lab, services: list[str]) -> None:
+    """Stop and start all by the one name."""
+    deployed.run("systemctl", "stop", "hotstack-os.target", timeout=300)
+    deployed.wait(lambda: not deployed.containers(), "all containers are gone", 60)
+    for service in services:
+        assert not deployed.active(f"{PREFIX}{service}.service")
+    deployed.run("systemctl", "start", "hotstack-os.target", timeout=600)
+    deployed.assert_healthy(services, 30)
+    deployed.assert_token()
