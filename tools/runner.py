@@ -75,6 +75,8 @@ def count(check: Check, status: int | None, report: Path, seconds: float) -> Res
             passed, failed = junit_counts(report)
         except ElementTree.ParseError:
             reason = reason or "unreadable report"
+    elif check.junit:
+        reason = reason or "wrote no report"
     elif not reason:
         passed = 1
     # A run can fail beside its tests: too little coverage, a crash, a limit, or no test at all.
@@ -120,8 +122,7 @@ class Runner:
         self.logs.mkdir(parents=True, exist_ok=True)
         lanes = list(dict.fromkeys(stage.lane for stage in self.stages))
         threads = [threading.Thread(target=self._run_lane, args=(lane,), daemon=True) for lane in lanes]
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._interrupted)
+        handlers = {number: signal.signal(number, self._interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
         for thread in threads:
             thread.start()
         beat = time.monotonic()
@@ -131,6 +132,8 @@ class Runner:
             if time.monotonic() - beat >= HEARTBEAT:
                 beat = time.monotonic()
                 self._tell_running()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         return self._summary()
 
     def _run_lane(self, lane: str) -> None:

@@ -123,8 +123,8 @@ class Lab:
     def assert_healthy(self, services: list[str], seconds: float = 300) -> None:
         """Wait until the target is active and each service healthy."""
         self.wait(lambda: self.active("hotstack-os.target"), "hotstack-os.target is active", seconds)
-        for service in services:
-            self.wait(lambda name=service: self.health(name) == "healthy", f"{service} is healthy", seconds)
+        wanted = dict.fromkeys(services, "healthy")
+        self.wait(lambda: {name: self.health(name) for name in services} == wanted, f"{services} are healthy", seconds)
 
     def assert_token(self, seconds: float = 60) -> None:
         """Wait until Keystone issues a token to the admin, through DNS and HAProxy."""
