@@ -156,7 +156,7 @@ def write(descriptor: int, capabilities: FileCapabilities) -> None:
         raise CapabilityError(f"The capabilities can't be changed: {error.strerror}.") from error
 
 
-def ensure(path: str, state: str, names: Iterable[str], effective: bool, dry: bool) -> tuple[str, str]:
+def ensure(path: str, state: str, names: Iterable[str], effective: bool, *, dry: bool) -> tuple[str, str]:
     """Bring the capabilities of a file to what is wanted; return them before and after, as text."""
     with opened(path) as descriptor:
         before = read(descriptor)

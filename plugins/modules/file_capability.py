@@ -63,6 +63,7 @@ capabilities:
   sample: cap_net_admin=ep
 """
 
+import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -79,9 +80,12 @@ ARGUMENTS: dict[str, Any] = {
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Bring the capabilities to what is wanted and return what they are."""
-    before, after = file_capabilities.ensure(
-        params["path"], params["state"], params["capabilities"], params["effective"], dry=check_mode
-    )
+    wish = (params["state"], params["capabilities"], params["effective"])
+    if check_mode and not os.path.lexists(params["path"]):
+        # The package that brings it would have been installed before.
+        before, after = "", str(file_capabilities.wanted(file_capabilities.NONE, *wish))
+    else:
+        before, after = file_capabilities.ensure(params["path"], *wish, dry=check_mode)
     return {
         "changed": before != after,
         "capabilities": after,

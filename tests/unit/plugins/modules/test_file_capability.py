@@ -61,6 +61,12 @@ def test_check_mode_changes_nothing(program: Path) -> None:
     assert run(program, "present", "cap_net_admin", check_mode=True)["diff"]["before"] == "\n"
 
 
+def test_check_mode_before_the_program_is_installed(tmp_path: Path) -> None:
+    result = run(tmp_path / "absent", "present", "cap_net_admin", check_mode=True)
+    assert (result["changed"], result["capabilities"]) == (True, "cap_net_admin=ep")
+    assert not run(tmp_path / "absent", "absent", "cap_net_admin", check_mode=True)["changed"]
+
+
 def test_main(program: Path) -> None:
     params = {"path": str(program), "capabilities": ["cap_net_raw"], "state": "present", "effective": True}
     module = mock.Mock(params=params, check_mode=False)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done to units, and how the service managers are spoken to."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hotstack.os.plugins.module_utils import service_units
+from ansible_collections.hotstack.os.plugins.module_utils.service_units import Manager, State, UnitError
+
+UNIT = {"enabled": True, "started": True}
+RUNS = State(loaded=True, active="active", enabled=True, pid=7)
+NOBODY = pwd.getpwnam("nobody")
+
+
+@pytest.mark.parametrize(
+    ("unit", "state", "reason", "verbs"),
+    [
+        pytest.param(UNIT, State(), None, ["enable", "start"], id="new"),
+        pytest.param(UNIT, RUNS, None, [], id="as wanted"),
+        pytest.param(UNIT, RUNS, "its program was replaced", ["restart"], id="outdated"),
+        pytest.param(UNIT, State(active="failed", enabled=True), None, ["start"], id="failed"),
+        pytest.param(UNIT, State(active="activating", enabled=True), None, [], id="starting already"),
+        pytest.param({"enabled": True, "started": False}, State(), None, ["enable"], id="only enabled"),
+        pytest.param({"enabled": False, "started": True}, State(), None, ["start"], id="only started"),
+        pytest.param({"enabled": False, "started": False}, State(), "x", [], id="left alone"),
+    ],
+)
+def test_plan(unit: dict[str, Any], state: State, reason: str | None, verbs: list[str]) -> None:
+    assert service_units.plan(unit, state, reason) == verbs
+
+
+def test_parse_states() -> None:
+    text = (
+        "Id=a.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\nMainPID=7\nNeedDaemonReload=yes\n\n"
+        "Id=b.path\nLoadState=not-found\nActiveState=inactive\nUnitFileState=\nNeedDaemonReload=no\n"
+    )
+    assert service_units.parse_states(text) == {
+        "a.service": State(loaded=True, active="active", enabled=True, pid=7, stale=True),
+        "b.path": State(),
+    }
+    assert service_units.parse_states("") == {}
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, Any]]]:
+    """Return what was called; the first word after systemctl's options decides how it ends."""
+    made: list[tuple[list[str], dict[str, Any]]] = []
+
+    def call(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        made.append((command, options))
+        code = 1 if "broken.service" in command else 0
+        return subprocess.CompletedProcess(command, code, stdout="some lines\n", stderr="it broke\n" if code else "")
+
+    monkeypatch.setattr(subprocess, "run", call)
+    return made
+
+
+def test_a_user_is_spoken_to_as_this_user(calls: list[tuple[list[str], dict[str, Any]]]) -> None:
+    Manager(NOBODY).call("daemon-reload")
+    command, options = calls[0]
+    assert command == ["systemctl", "--user", "daemon-reload"]
+    assert (options["user"], options["group"]) == (NOBODY.pw_uid, NOBODY.pw_gid)
+    assert options["env"]["XDG_RUNTIME_DIR"] == f"/run/user/{NOBODY.pw_uid}"
+
+
+def test_the_system_is_spoken_to_directly(calls: list[tuple[list[str], dict[str, Any]]]) -> None:
+    assert Manager(None).states(["a.service"]) == {"a.service": State()}
+    assert calls[0][0][:2] == ["systemctl", "show"]
+
+
+def test_a_failure_names_the_unit_and_quotes_its_log(calls: list[tuple[list[str], dict[str, Any]]]) -> None:
+    with pytest.raises(UnitError, match=r"(?s)broken.service of user nobody could not be .*it broke.*some lines"):
+        Manager(NOBODY).bring("start", "broken.service")
+    with pytest.raises(UnitError, match=r"systemctl stop broken\.service failed: it broke"):
+        Manager(None).call("stop", "broken.service")
+    Manager(None).bring("enable", "fine.service")
+    assert [command[1] for command, _options in calls[-1:]] == ["enable"]
+
+
+def test_a_sleeping_manager_is_woken(calls: list[tuple[list[str], dict[str, Any]]], tmp_path: Path) -> None:
+    manager = Manager(NOBODY)
+    manager.runtime_dir = str(tmp_path)
+    manager.wake()
+    assert calls[0][0] == ["systemctl", "start", f"user@{NOBODY.pw_uid}.service"]
+    (tmp_path / "systemd").mkdir()
+    (tmp_path / "systemd" / "private").touch()
+    manager.wake()
+    assert len(calls) == 1
+
+
+def test_files(tmp_path: Path) -> None:
+    path = str(tmp_path / "folder" / "file")
+    assert service_units.read_file(path) == (None, None)
+    service_units.write_file(path, "text\n", 0o600)
+    assert service_units.read_file(path) == ("text\n", 0o600)
+    assert os.listdir(tmp_path / "folder") == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="acting as another user needs root")
+def test_acting_as_another_user(tmp_path: Path) -> None:
+    with service_units.acting_as(NOBODY):
+        assert (os.geteuid(), os.getegid(), os.getgroups()) == (NOBODY.pw_uid, NOBODY.pw_gid, [])
+        with pytest.raises(PermissionError):
+            service_units.write_file(str(tmp_path / "file"), "", 0o600)
+    assert os.geteuid() == 0
+    with service_units.acting_as(None):
+        assert os.geteuid() == 0
