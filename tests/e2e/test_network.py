@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who reaches what, asked with packets: from the host, from a container, from the provider network, from outside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from lab import PREFIX, Lab, Play
+
+CHECK = ("/usr/local/libexec/hotstack-os-infra-setup", "check")
+
+# Stand-ins for a guest with a floating IP, and for a machine that knows no way back into our networks.
+GUEST = "172.31.0.140"
+OUTSIDE = "198.51.100.2"
+HOST_OUTSIDE = "198.51.100.1"
+
+MAKE = f"""
+set -eu
+ip netns add t-guest
+ovs-vsctl add-port hot-ex t-guest -- set interface t-guest type=internal
+ip link set t-guest netns t-guest
+ip -n t-guest address add {GUEST}/25 dev t-guest
+ip -n t-guest link set t-guest up
+ip -n t-guest route add default via 172.31.0.129
+ip netns exec t-guest ethtool --features t-guest tx off >/dev/null
+ip netns add t-outside
+ip link add t-outside type veth peer name inner netns t-outside
+ip address add {HOST_OUTSIDE}/30 dev t-outside
+ip link set t-outside up
+ip -n t-outside address add {OUTSIDE}/30 dev inner
+ip -n t-outside link set inner up
+cat >/run/t-listen.py
+systemd-run --quiet --unit=t-listen-outside ip netns exec t-outside python3 /run/t-listen.py
+systemd-run --quiet --unit=t-listen-host python3 /run/t-listen.py
+"""
+
+UNMAKE = """
+systemctl stop t-listen-host t-listen-outside
+ovs-vsctl --if-exists del-port hot-ex t-guest
+ip link delete t-outside
+ip netns delete t-guest
+ip netns delete t-outside
+rm -f /run/t-listen.py
+"""
+
+# Tells whoever connects the address that it sees.
+LISTEN = """
+import socket
+server = socket.create_server(("0.0.0.0", 2222))
+while True:
+    peer, address = server.accept()
+    peer.sendall(address[0].encode())
+    peer.close()
+"""
+
+# Prints a line for each target: `open`, and what a listener of ours said, or `closed`.
+PROBE = """
+import socket, sys
+for target in sys.argv[1:]:
+    address, port = target.split(":")
+    try:
+        with socket.create_connection((address, int(port)), timeout=5) as connection:
+            print("open", connection.recv(64).decode() if port == "2222" else "")
+    except OSError as error:
+        print("closed", error)
+"""
+
+# What breaks, and what the check then says.
+DAMAGE = {
+    "ip link set hot-int down": "the interface hot-int, up",
+    "ip address delete 172.31.0.10/32 dev hot-ex": "the address 172.31.0.10/32",
+    "nft delete table inet hotstack_os": "the table of rules",
+    "systemctl disable hotstack-os-infra-setup": "hotstack-os-infra-setup.service: is-enabled",
+    "echo >>/etc/hotstack-os/network.nft": "a start since these files were written",
+}
+
+NAMES = ("172.31.0.129:53", "172.31.0.10:53")
+KEYSTONE = "172.31.0.129:5000"
+STATISTICS = "172.31.0.129:8404"
+MEMCACHED = "172.31.0.5:11211"
+MARIADB = "172.31.0.3:3306"
+OTHERS = f"{OUTSIDE}:2222"
+HOST = tuple(f"{address}:2222" for address in ("172.31.0.129", "172.31.0.10", "172.31.0.1", HOST_OUTSIDE))
+
+OPEN = {
+    "host": (*NAMES, KEYSTONE, STATISTICS, MEMCACHED, OTHERS),
+    "container": (*NAMES, KEYSTONE, MARIADB, OTHERS),
+    "guest": (*NAMES, KEYSTONE, OTHERS),
+}
+CLOSED = {
+    "container": HOST,
+    "guest": (*HOST, STATISTICS, MEMCACHED, MARIADB, "172.31.0.1:53"),
+}
+
+
+@pytest.fixture(scope="module")
+def network(deployed: Lab) -> Iterator[Lab]:
+    """Return the lab host with the stand-ins in place."""
+    deployed.shell(UNMAKE, check=False)
+    deployed.run("sh", "-c", MAKE, data=LISTEN)
+    yield deployed
+    deployed.shell(UNMAKE, check=False)
+
+
+def within(lab: Lab, place: str) -> list[str]:
+    """Return what puts a command into a place."""
+    if place == "host":
+        return []
+    if place == "container":
+        pid = lab.run("podman", "inspect", "--format={{.State.Pid}}", f"{PREFIX}memcached").strip()
+        return ["nsenter", "--target", pid, "--net"]
+    return ["ip", "netns", "exec", f"t-{place}"]
+
+
+def ask(lab: Lab, place: str, *targets: str) -> dict[str, str]:
+    """Return what each target said."""
+    lines = lab.run(*within(lab, place), "python3", "-c", PROBE, *targets).splitlines()
+    return dict(zip(targets, lines, strict=True))
+
+
+def assert_rules(lab: Lab) -> None:
+    """See that each place reaches what it should, and nothing else."""
+    for place, reachable in OPEN.items():
+        refused = CLOSED.get(place, ())
+        found = {target: said.split()[0] for target, said in ask(lab, place, *reachable, *refused).items()}
+        assert found == {**dict.fromkeys(reachable, "open"), **dict.fromkeys(refused, "closed")}, place
+
+
+def test_who_reaches_what(network: Lab) -> None:
+    assert_rules(network)
+
+
+@pytest.mark.parametrize("place", ["guest", "container"])
+def test_to_the_outside_all_are_the_host(network: Lab, place: str) -> None:
+    assert ask(network, place, OTHERS)[OTHERS] == f"open {HOST_OUTSIDE}"
+
+
+def test_the_outside_reaches_no_container(network: Lab) -> None:
+    network.run("ip", "-n", "t-outside", "route", "add", "172.31.0.0/24", "via", HOST_OUTSIDE)
+    said = ask(network, "outside", KEYSTONE, MEMCACHED, MARIADB, STATISTICS)
+    network.run("ip", "-n", "t-outside", "route", "delete", "172.31.0.0/24")
+    assert [answer.split()[0] for answer in said.values()] == ["open", "closed", "closed", "closed"]
+
+
+@pytest.mark.parametrize("place", ["host", "container", "guest"])
+@pytest.mark.parametrize("server", ["172.31.0.129", "172.31.0.10"])
+@pytest.mark.parametrize("protocol", ["+notcp", "+tcp"])
+def test_names(network: Lab, place: str, server: str, protocol: str) -> None:
+    options = ["+short", "+time=3", "+tries=1", protocol, f"@{server}", "keystone.hotstack-os.local"]
+    assert network.run(*within(network, place), "dig", *options).strip() == "172.31.0.129"
+
+
+def test_a_reload_of_firewalld_changes_nothing(network: Lab) -> None:
+    network.run("firewall-cmd", "--reload")
+    zones = network.run("firewall-cmd", "--get-active-zones")
+    assert "hotstack-os" in zones
+    assert "hotstack-external" in zones
+    assert_rules(network)
+
+
+def test_the_default_zone_does_not_masquerade(network: Lab) -> None:
+    assert network.run("firewall-cmd", "--query-masquerade", check=False).strip() == "no"
+
+
+def test_rules_without_firewalld(network: Lab) -> None:
+    network.run("systemctl", "stop", "firewalld")
+    try:
+        assert_rules(network)
+    finally:
+        network.run("systemctl", "start", "firewalld")
+        # What podman added to zones at run time it adds again.
+        network.run("podman", "network", "reload", "--all")
+    assert_rules(network)
+
+
+def test_a_restart_of_the_setup_disturbs_no_container(network: Lab) -> None:
+    before = {name: record["Id"] for name, record in network.containers().items()}
+    network.run("systemctl", "restart", "hotstack-os-infra-setup")
+    assert {name: record["Id"] for name, record in network.containers().items()} == before
+    assert network.run(*CHECK) == ""
+
+
+def layer(lab: Lab, *options: str) -> int:
+    """Run this layer alone, and return how many tasks changed something."""
+    play = [{"hosts": "hotstack_os", "roles": ["hotstack.os.ovs_network"]}]
+    lab.run("sh", "-c", "cat >/run/t-play.yml", data=json.dumps(play))
+    done = lab.run("ansible-playbook", "/run/t-play.yml", *options)
+    return Play(0, done, 0).changed
+
+
+def test_the_next_run_mends_and_leaves_others_alone(network: Lab) -> None:
+    zone = '<?xml version="1.0" encoding="utf-8"?>\n<zone><port port="4711" protocol="tcp"/></zone>\n'
+    network.run("sh", "-c", "cat >/etc/firewalld/zones/t-foreign.xml && firewall-cmd --reload", data=zone)
+    foreign = ("t-foreign", "datapath_type=netdev", "external_ids:owner=somebody")
+    network.run("ovs-vsctl", "add-br", "t-foreign", "--", "set", "bridge", *foreign)
+    containers = {name: record["Id"] for name, record in network.containers().items()}
+    try:
+        network.shell("\n".join(("set -e", *DAMAGE)))
+        assert network.run(*CHECK).splitlines() == list(DAMAGE.values())
+        assert layer(network, "--check") > 0
+        assert layer(network) > 0
+        assert network.run(*CHECK) == ""
+        assert layer(network) == 0
+
+        columns = ("--format=json", "--columns=datapath_type,external_ids")
+        bridge = json.loads(network.run("ovs-vsctl", *columns, "list", "Bridge", "t-foreign"))
+        assert bridge["data"] == [["netdev", ["map", [["owner", "somebody"]]]]]
+        assert network.run("cat", "/etc/firewalld/zones/t-foreign.xml") == zone
+        assert network.run("firewall-cmd", "--zone=t-foreign", "--list-ports").strip() == "4711/tcp"
+        assert {name: record["Id"] for name, record in network.containers().items()} == containers
+    finally:
+        network.run("ovs-vsctl", "--if-exists", "del-br", "t-foreign")
+        network.shell("rm -f /etc/firewalld/zones/t-foreign.xml /run/t-play.yml && firewall-cmd --reload")
+    assert_rules(network)
