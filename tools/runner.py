@@ -62,11 +62,11 @@ def junit_counts(report: Path) -> tuple[int, int]:
     return passed, failed
 
 
-def count(check: Check, status: int | None, report: Path, seconds: float) -> Result:
+def count(check: Check, status: int | None, report: Path, seconds: float, limit: float = 0) -> Result:
     """Turn an exit status, or None for a time limit that was met, into a result."""
     reason = ""
     if status is None:
-        reason = f"stopped after its limit of {check.limit} s"
+        reason = f"stopped after its limit of {limit:.0f} s"
     elif status != 0:
         reason = f"exit status {status}"
     passed, failed = 0, 0
@@ -100,10 +100,11 @@ def last_lines(log: Path, number: int) -> list[str]:
 class Runner:
     """Runs stages; the stages of one lane run one after the other."""
 
-    def __init__(self, stages: Sequence[Stage], logs: Path) -> None:
-        """Remember what to run, and where to write what it prints."""
+    def __init__(self, stages: Sequence[Stage], logs: Path, limit: float = 4800) -> None:
+        """Remember what to run, where to write what it prints, and how long all of it may take."""
         self.stages = list(stages)
         self.logs = logs
+        self.limit = limit
         self.results: list[Result] = []
         self.start = time.monotonic()
         self._lock = threading.Lock()
@@ -148,11 +149,16 @@ class Runner:
                 elif missing:
                     result = Result(check.name, 0, 1, 0, f"not run, because {missing[0]} failed")
                 else:
-                    result = self._run_check(check)
+                    result = self._run_check(check, self._patience(stage, check))
                 self._record(stage, result)
             self._ended[stage.name].set()
 
-    def _run_check(self, check: Check) -> Result:
+    def _patience(self, stage: Stage, check: Check) -> float:
+        """Return how long a check may take: its limit, or what is left of all time; tidying up is always allowed some."""
+        left = self.limit - (time.monotonic() - self.start)
+        return min(check.limit, max(left, 300 if stage.always else 1))
+
+    def _run_check(self, check: Check, limit: float) -> Result:
         log, report = self.logs / f"{check.name}.log", self.logs / f"{check.name}.xml"
         report.unlink(missing_ok=True)
         command = [*check.command, f"--junit-xml={report}"] if check.junit else list(check.command)
@@ -172,13 +178,13 @@ class Runner:
             with self._lock:
                 self._running[check.name] = (process, begin, log)
             try:
-                status = process.wait(timeout=check.limit)
+                status = process.wait(timeout=limit)
             except subprocess.TimeoutExpired:
                 status = None
                 end_group(process)
             with self._lock:
                 del self._running[check.name]
-        return count(check, status, report, time.monotonic() - begin)
+        return count(check, status, report, time.monotonic() - begin, limit)
 
     def _record(self, stage: Stage, result: Result) -> None:
         with self._lock:

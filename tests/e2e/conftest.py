@@ -27,6 +27,8 @@ ORDER = [
     "test_first_deployment_interrupted",
 ]
 
+WITHOUT_DEPLOYMENT = {"test_fresh_host", "test_lab", "test_purge"}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests in order; a file not on the list comes last."""
@@ -68,6 +70,13 @@ def deployed(first_deployment: Play, lab: Lab) -> Lab:
     """Return the lab host with everything deployed."""
     assert first_deployment.status == 0
     return lab
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deployment(request: pytest.FixtureRequest) -> None:
+    """Let a module whose tests do not ask for it start on a deployed host too."""
+    if request.path.stem not in WITHOUT_DEPLOYMENT:
+        request.getfixturevalue("deployed")
 
 
 def pytest_generate_tests(metafunc: Any) -> None:
