@@ -32,6 +32,9 @@ options:
         description: Its mode.
         type: str
         default: "0644"
+      mark:
+        description: A text that shows that the file is ours. One without it is somebody else's; it stays, with a warning.
+        type: str
 attributes:
   check_mode:
     description: Says what would change.
@@ -94,12 +97,15 @@ def write(path: str, content: str, mode: int, move: Callable[[str, str], None]) 
 
 def run(files: list[dict[str, Any]], check_mode: bool, move: Callable[[str, str], None]) -> dict[str, Any]:
     """Compare all files, write those that differ, and name them."""
-    diffs, paths = [], []
+    diffs, paths, warnings = [], [], []
     for wanted in files:
         path, mode = wanted["path"], int(wanted["mode"], 8)
         content = wanted["content"] if wanted["content"].endswith("\n") else wanted["content"] + "\n"
         old_content, old_mode = read(path)
         if (old_content, old_mode) == (content, mode):
+            continue
+        if old_content is not None and wanted.get("mark") and wanted["mark"] not in old_content:
+            warnings.append(f"{path} is not ours and stays as it is; remove it to get the one of this collection.")
             continue
         paths.append(path)
         header = {"before_header": path, "after_header": path}
@@ -108,7 +114,8 @@ def run(files: list[dict[str, Any]], check_mode: bool, move: Callable[[str, str]
             diffs.append({**header, "before": f"mode {old_mode:04o}\n", "after": f"mode {mode:04o}\n"})
         if not check_mode:
             write(path, content, mode, move)
-    return {"changed": bool(paths), "paths": paths, "diff": diffs}
+    result = {"changed": bool(paths), "paths": paths, "diff": diffs}
+    return {**result, "warnings": warnings} if warnings else result
 
 
 def main() -> None:
@@ -117,6 +124,7 @@ def main() -> None:
         "path": {"type": "path", "required": True},
         "content": {"type": "str", "required": True},
         "mode": {"type": "str", "default": "0644"},
+        "mark": {"type": "str"},
     }
     module = AnsibleModule(
         argument_spec={"files": {"type": "list", "elements": "dict", "required": True, "options": file}},

@@ -43,6 +43,16 @@ def test_check_mode_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
 
 
+def test_a_foreign_file_stays(tmp_path: Path) -> None:
+    wanted = [{**file, "mark": "# Ours"} for file in files(tmp_path, one="# Ours\n1")]
+    (tmp_path / "one").write_text("theirs\n")
+    result = module.run(wanted, False, os.replace)
+    assert (result["changed"], (tmp_path / "one").read_text()) == (False, "theirs\n")
+    assert "is not ours" in result["warnings"][0]
+    (tmp_path / "one").write_text("# Ours\n0\n")
+    assert module.run(wanted, False, os.replace)["changed"] is True
+
+
 def test_a_failure_leaves_no_rubbish(tmp_path: Path) -> None:
     def refuse(_source: str, _destination: str) -> None:
         raise OSError(28, "No space left on device", str(tmp_path))
