@@ -33,7 +33,7 @@ options:
         type: str
         default: "0644"
       mark:
-        description: A text that shows that the file is ours. One without it is somebody else's; it stays, with a warning.
+        description: A text that shows that a file is ours. One without it is somebody else's and stays, with a warning.
         type: str
 attributes:
   check_mode:

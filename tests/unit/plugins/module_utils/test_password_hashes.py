@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from ansible_collections.hotstack.os.plugins.filter.rabbitmq import FilterModule
+from ansible_collections.hotstack.os.plugins.filter.infra import FilterModule
 from ansible_collections.hotstack.os.plugins.module_utils import password_hashes
 
 
