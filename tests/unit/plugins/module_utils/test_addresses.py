@@ -35,6 +35,11 @@ def test_nth_address_outside(number: int) -> None:
         addresses.nth_address("172.31.0.0/25", number)
 
 
+def test_upper_half() -> None:
+    assert addresses.upper_half("172.31.0.0/25") == "172.31.0.64/26"
+    assert addresses.upper_half("10.0.0.0/24") == "10.0.0.128/25"
+
+
 def test_service_addresses() -> None:
     assert addresses.service_addresses(MAP, "10.1.0.0/24") == {"mariadb": "10.1.0.3", "nova-api": "10.1.0.21"}
 
