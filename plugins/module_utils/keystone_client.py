@@ -135,8 +135,8 @@ def read_state(client: KeystoneClient, wanted: list[Thing]) -> State:
         _read_inside_domain(client, name, state)
     for thing in wanted:
         if thing.kind == "user" and thing.name in state:
-            user = state[thing.name]
-            user["verified"] = user.get("enabled", False) and client.password_is_right(*thing.key, thing.password)
+            user, (domain, own_name) = state[thing.name], thing.key
+            user["verified"] = user.get("enabled", False) and client.password_is_right(domain, own_name, thing.password)
             _read_grants(client, thing, wanted, state)
     return state
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def keystone(server: Server) -> FakeKeystone:
 @pytest.fixture
 def params(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What heat will ask for: the largest registration of all."""
-    monkeypatch.setattr(keystone_client.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     secrets = {"admin_password": "root", "heat_service_password": "one", "heat_domain_admin_password": "two"}
     path = tmp_path / "credentials.json"
     path.write_text(json.dumps(secrets))
