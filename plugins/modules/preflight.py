@@ -267,7 +267,7 @@ def read_podman_networks(folder: str = "/etc/containers/networks") -> dict[str, 
         try:
             network = json.loads(path.read_text(encoding="utf-8"))
             found[network["name"]] = [subnet["subnet"] for subnet in network.get("subnets") or []]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
     return found
 
