@@ -154,7 +154,7 @@ class Runner:
             self._ended[stage.name].set()
 
     def _patience(self, stage: Stage, check: Check) -> float:
-        """Return how long a check may take: its limit, or what is left of all time; tidying up is always allowed some."""
+        """Return how long a check may take: its limit or what is left of all time, and always some time to tidy up."""
         left = self.limit - (time.monotonic() - self.start)
         return min(check.limit, max(left, 300 if stage.always else 1))
 
