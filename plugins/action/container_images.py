@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The controller's half of `container_images`: it reads containerfiles/, and shows how the builds get on."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.hotstack.os.plugins.module_utils import images as inputs
+
+MODULE = "hotstack.os.container_images"
+POLL_SECONDS = 2.0
+MARK = "=== result"
+SETTINGS = (
+    "hotstack_os_images",
+    "hotstack_os_users",
+    "hotstack_os_release",
+    "hotstack_os_data_dir",
+    "hotstack_os_build_parallel",
+    "hotstack_os_build_proxy",
+    "hotstack_os_ca_bundle",
+    "hotstack_os_package_mirror",
+    "hotstack_os_python_index",
+    "hotstack_os_base_image_source",
+    "hotstack_os_base_image",
+    "hotstack_os_base_suite",
+)
+
+
+def with_parents(definitions: dict[str, dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
+    """Return the definitions of these images and of those that they extend, parents first."""
+    unknown = [name for name in names if name not in definitions]
+    if unknown:
+        raise AnsibleActionFail(f"There is no image {unknown[0]}; there are {', '.join(sorted(definitions))}.")
+    wanted = {definitions[name]["reference"] for name in names}
+    for line in reversed(list(definitions.values())):
+        if line["reference"] in wanted and line["parent"]:
+            wanted.add(line["parent"])
+    return [line for line in definitions.values() if line["reference"] in wanted]
+
+
+def read_poll(text: str) -> tuple[list[str], dict[str, Any] | None]:
+    """Return the new lines of progress, and the result if there is one."""
+    progress, mark, result = text.partition(MARK)
+    lines = [line.rstrip() for line in progress.splitlines() if line.strip()]
+    if not mark:
+        return lines, None
+    if not result.strip():
+        return lines, {"failed": True, "msg": "The build was killed; nothing of it was named. Run it again."}
+    return lines, json.loads(result)
+
+
+def poll_command(run: dict[str, Any], seen: int) -> str:
+    """Return a shell command that prints the lines after those seen, and the result once there is one."""
+    progress, result = shlex.quote(run["progress"]), shlex.quote(run["result"])
+    process = int(run["process"])
+    return (
+        f"alive=yes; kill -0 {process} 2>/dev/null || alive=no; tail -n +{seen + 1} {progress}; "
+        f"if [ -e {result} ]; then echo '{MARK}'; cat {result}; elif [ $alive = no ]; then echo '{MARK}'; fi"
+    )
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Build the images that are missing, and say how it goes."""
+
+    _supports_check_mode = True
+    _VALID_ARGS = frozenset(("names", "prune"))
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask what is missing; only if something is, send the build contexts and build."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        settings = {name: self._templar.template(variables[name]) for name in SETTINGS}
+        try:
+            definitions = inputs.image_definitions(
+                settings["hotstack_os_images"], settings["hotstack_os_release"], settings["hotstack_os_users"]
+            )
+        except inputs.ImageError as error:
+            raise AnsibleActionFail(str(error)) from error
+        wanted = with_parents(definitions, self._task.args.get("names") or list(definitions))
+        arguments = self.module_arguments(settings, definitions)
+
+        short = [{key: value for key, value in line.items() if key != "files"} for line in wanted]
+        result.update(self._execute_module(MODULE, {**arguments, "images": short}, task_vars=variables))
+        if result.get("failed") or not result["missing"] or self._task.check_mode:
+            return self.summarised(result)
+
+        display = Display()
+        folder, missing = arguments["folder"], ", ".join(result["missing"])
+        display.display(f"Building {missing}; the logs are {folder}/<image>.log")
+        started = self._execute_module(
+            MODULE, {**arguments, "prune": False, "images": wanted, "build": True}, task_vars=variables
+        )
+        result.update({key: started[key] for key in ("failed", "msg", "exception") if key in started})
+        if "run" in started:
+            result.update(self.follow(started["run"], display))
+        return self.summarised(result)
+
+    def module_arguments(self, settings: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+        """Return what the module needs of the settings."""
+        return {
+            "prune": self._task.args.get("prune", False),
+            "references": [line["reference"] for line in definitions.values()],
+            "folder": f"{settings['hotstack_os_data_dir']}/runtime/build",
+            "parallel": settings["hotstack_os_build_parallel"],
+            "proxy": settings["hotstack_os_build_proxy"],
+            "ca_bundle": settings["hotstack_os_ca_bundle"],
+            "package_mirror": settings["hotstack_os_package_mirror"],
+            "python_index": settings["hotstack_os_python_index"],
+            "base": {
+                "source": settings["hotstack_os_base_image_source"],
+                "image": settings["hotstack_os_base_image"],
+                "suite": settings["hotstack_os_base_suite"],
+            },
+        }
+
+    def follow(self, run: dict[str, Any], display: Display) -> dict[str, Any]:
+        """Show the progress of a build until it ends, and return its result."""
+        seen = 0
+        while True:
+            answer = self._low_level_execute_command(poll_command(run, seen))
+            lines, result = read_poll(answer["stdout"])
+            seen += len(lines)
+            for line in lines:
+                display.display(f"  {line}")
+            if result is not None:
+                return result
+            time.sleep(POLL_SECONDS)
+
+    def summarised(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Add a sentence that says what was done."""
+        if not result.get("failed"):
+            verb = "would be built" if self._task.check_mode else "built"
+            missing = ", ".join(result["missing"])
+            result["msg"] = f"Images {verb}: {missing}." if missing else "All images are there already; nothing was built."
+        return result
