@@ -8,10 +8,11 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from ansible_collections.hotstack.os.plugins.module_utils import kvm
 from ansible_collections.hotstack.os.plugins.module_utils import preflight as judge
 from ansible_collections.hotstack.os.plugins.modules import preflight
 
@@ -70,11 +71,13 @@ def test_run_is_content() -> None:
 class FakeModule:
     """What main() uses of an AnsibleModule."""
 
+    calls: ClassVar[list[str]] = []
+
     def __init__(self, argument_spec: dict[str, Any], supports_check_mode: bool) -> None:
         assert set(argument_spec) == set(PARAMS)
         assert supports_check_mode
         self.params = PARAMS
-        FakeModule.calls: list[str] = []
+        FakeModule.calls.clear()
 
     def warn(self, text: str) -> None:
         FakeModule.calls.append(f"warn {text}")
@@ -235,7 +238,7 @@ BUNDLES = [(None, "missing"), ("no", "empty"), ("-----BEGIN CERTIFICATE-----\n",
 def test_this_machine_can_be_read(
     content: str | None, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preflight.kvm, "fault", lambda: "")
+    monkeypatch.setattr(kvm, "fault", lambda: "")
     monkeypatch.setattr(preflight, "read_tools", lambda _host: None)
     bundle = tmp_path / "ca.pem"
     if content is not None:
