@@ -200,9 +200,9 @@ def systemctl(run: Runner, *arguments: str) -> None:
 
 
 def last_lines(run: Runner, name: str, count: int = 20) -> str:
-    """Return the last lines that a service logged."""
-    argv = ["journalctl", "--unit", service_unit(name), "--lines", str(count), "--output", "cat", "--no-pager"]
-    output = run([*argv, "--quiet"])[1] if shutil.which("journalctl") else ""
+    """Return the last lines that a service logged, without podman's remarks about its own work."""
+    argv = ["journalctl", "--unit", service_unit(name), "--identifier", PREFIX + name, "--lines", str(count)]
+    output = run([*argv, "--output", "cat", "--no-pager", "--quiet"])[1] if shutil.which("journalctl") else ""
     return output.strip() or "(it logged nothing)"
 
 

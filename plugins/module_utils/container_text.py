@@ -85,6 +85,6 @@ def mask_former(before: str, after: str, secrets: Iterable[str]) -> str:
             starts.add(start)
     lines = []
     for line in mask(before, secrets).splitlines(keepends=True):
-        start = next((start for start in starts if line.startswith(start) and MASK not in line), None)
-        lines.append(line if start is None else start + MASK + ("\n" if line.endswith("\n") else ""))
+        place = next((start for start in starts if line.startswith(start) and MASK not in line), None)
+        lines.append(line if place is None else place + MASK + ("\n" if line.endswith("\n") else ""))
     return "".join(lines)

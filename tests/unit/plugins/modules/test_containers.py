@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from ansible_collections.hotstack.os.plugins.module_utils import container_host as host
 from ansible_collections.hotstack.os.plugins.module_utils import container_work as work
+from ansible_collections.hotstack.os.plugins.module_utils.container_plan import File
 from ansible_collections.hotstack.os.plugins.modules import containers
 
 SECRET = "s3cret/value"
@@ -101,7 +103,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
     generator = tmp_path / "generator"
     generator.touch(mode=0o755)
     monkeypatch.setattr(host, "GENERATORS", (str(generator),))
-    monkeypatch.setattr(host.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(work, "POLL", 0)
     monkeypatch.setattr(work, "STANDSTILL", 0)
     return FakeHost(tmp_path)
@@ -181,7 +183,7 @@ def test_check_mode_says_it_and_does_nothing(tmp_path: Path, fake: FakeHost) -> 
 
 
 def test_check_mode_on_a_host_without_podman(tmp_path: Path, fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(host, "GENERATORS", ())
     assert run(both(tmp_path), fake, check_mode=True)["started"] == ["step", "web"]
     assert fake.calls == []
@@ -314,7 +316,7 @@ def test_a_directory_that_is_a_file(tmp_path: Path, fake: FakeHost) -> None:
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "web.conf").mkdir()
     with pytest.raises(host.HostError, match=r"Cannot write .*web.conf"):
-        host.write_file(host.File(f"{tmp_path}/web.conf", "x", 0o640, os.geteuid(), os.getegid()))
+        host.write_file(File(f"{tmp_path}/web.conf", "x", 0o640, os.geteuid(), os.getegid()))
     assert os.listdir(tmp_path) == ["web.conf"]
 
 
