@@ -25,7 +25,7 @@ ROUNDS = 50_000
 # The seconds that the rounds may take. A processor needs a thousandth of that; a KVM that is there but interprets what
 # kernels do, instruction by instruction, needs many times that, and the kernel of a guest seems to hang.
 SLOW = 0.01
-TIMEOUT = 1.5
+TIMEOUT = 10
 
 
 def program() -> bytes:

@@ -244,7 +244,7 @@ def room_findings(host: Host, wanted: Wanted) -> Iterator[Finding]:
                 "Disk of " + ", ".join(sorted(together)),
                 f"{free} MiB free",
                 f"{needed} MiB",
-                "Free some, or put the folders elsewhere with hotstack_os_data_dir and its companions.",
+                "Free some, or put folders elsewhere (hotstack_os_data_dir); preflight_disks sets the limits.",
             )
 
 
@@ -368,7 +368,7 @@ def warnings(host: Host, wanted: Wanted) -> list[str]:
                 )
     if host.name and (host.name_addresses is None or host.full_name_addresses is None):
         found.append(
-            f"The host name {host.full_name or host.name} does not resolve within a second; "
+            f"The host name {host.full_name or host.name} can't be resolved, or not soon; "
             "put the full and the short name into /etc/hosts."
         )
     if host.kvm_fault:

@@ -38,10 +38,20 @@ options:
     description: Memory that must be available before a first deployment.
     type: int
     required: true
-  disk_mib:
-    description: Space that must be free before a first deployment, by folder. Needs on one file system add up.
-    type: dict
+  disks:
+    description: Space that must be free before a first deployment. Needs on one file system add up.
+    type: list
+    elements: dict
     required: true
+    suboptions:
+      path:
+        description: A folder that need not exist yet.
+        type: path
+        required: true
+      mib:
+        description: What must be free there, in MiB.
+        type: int
+        required: true
   networks:
     description: IPv4 networks that nobody else may use.
     type: list
@@ -85,7 +95,8 @@ EXAMPLES = r"""
     system_names: Debian 13 or newer
     podman_version: "5.0"
     memory_mib: 4096
-    disk_mib: {/var/lib/hotstack-os: 8192}
+    disks:
+      - {path: /var/lib/hotstack-os, mib: 8192}
     networks: [172.31.0.0/25, 172.31.0.128/25]
     own_names: [hotstack-os, hot-ex, hot-int]
     services: "{{ hotstack_os_services }}"
@@ -148,6 +159,9 @@ TOOLS = {
     "virtqemud": ["virtqemud", "--version"],
 }
 
+# The seconds that a program or a name server may take. A busy host needs them; others never wait so long.
+PATIENCE = 20.0
+
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 
 
@@ -159,7 +173,7 @@ def text_of(path: str) -> str:
         return ""
 
 
-def answer(arguments: list[str], timeout: float = 3.0) -> tuple[str, str]:
+def answer(arguments: list[str], timeout: float = PATIENCE) -> tuple[str, str]:
     """Run a program and return its output and what went wrong."""
     try:
         done = subprocess.run(
@@ -212,10 +226,10 @@ def read_names(host: preflight.Host) -> None:
         return [socket.getaddrinfo(host.name, None, flags=socket.AI_CANONNAME)[0][3]]
 
     host.name = socket.gethostname()
-    host.full_name = (within(1.0, canonical) or [""])[0]
+    host.full_name = (within(PATIENCE, canonical) or [""])[0]
     if host.full_name:
-        host.name_addresses = within(1.0, lambda: addresses_of(host.name))
-        host.full_name_addresses = within(1.0, lambda: addresses_of(host.full_name))
+        host.name_addresses = within(PATIENCE, lambda: addresses_of(host.name))
+        host.full_name_addresses = within(PATIENCE, lambda: addresses_of(host.full_name))
 
 
 def free_space(path: str) -> preflight.Disk:
@@ -295,7 +309,7 @@ def read_tools(host: preflight.Host) -> None:
             host.broken_tools["podman"] = fault
     tools = {tool: command for tool, command in TOOLS.items() if installed(tool)}
     if installed("ovs-vsctl") and os.path.exists("/run/openvswitch/db.sock"):
-        tools["Open vSwitch"] = ["ovs-vsctl", "--timeout=2", "list-br"]
+        tools["Open vSwitch"] = ["ovs-vsctl", "--timeout=30", "list-br"]
     for tool, command in tools.items():
         _shown, fault = answer(command)
         if fault:
@@ -349,7 +363,7 @@ def wanted_from(params: dict[str, Any]) -> preflight.Wanted:
         system_names=params["system_names"],
         podman=params["podman_version"],
         memory_mib=params["memory_mib"],
-        disk_mib={path: int(size) for path, size in params["disk_mib"].items()},
+        disk_mib={disk["path"]: disk["mib"] for disk in params["disks"]},
         networks=tuple(params["networks"]),
         own_names=frozenset(params["own_names"]),
         listeners=tuple(listeners),
@@ -386,7 +400,15 @@ def main() -> None:
             "system_names": {"type": "str", "required": True},
             "podman_version": {"type": "str", "required": True},
             "memory_mib": {"type": "int", "required": True},
-            "disk_mib": {"type": "dict", "required": True},
+            "disks": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "mib": {"type": "int", "required": True},
+                },
+            },
             "networks": {"type": "list", "elements": "str", "required": True},
             "own_names": {"type": "list", "elements": "str", "required": True},
             "services": {"type": "dict", "required": True},

@@ -155,7 +155,7 @@ def test_all_in_one_message() -> None:
 
 WARNINGS: dict[str, tuple[dict[str, Any], str]] = {
     "KVM": ({"kvm_fault": "it sleeps"}, "guests are emulated and slow: it sleeps."),
-    "names": ({"full_name": "", "name_addresses": None}, "The host name lab does not resolve within a second"),
+    "names": ({"full_name": "", "name_addresses": None}, "The host name lab can't be resolved"),
     "wider route": ({"routes": [Route("172.31.0.0/24", "tun0", False)]}, "behind tun0 (route to 172.31.0.0/24)"),
 }
 

@@ -21,7 +21,7 @@ PARAMS: dict[str, Any] = {
     "system_names": "Debian 13",
     "podman_version": "5.0",
     "memory_mib": 1,
-    "disk_mib": {"/nowhere/at/all": "1"},
+    "disks": [{"path": "/nowhere/at/all", "mib": 1}],
     "networks": ["172.31.0.0/25"],
     "own_names": ["hotstack-os"],
     "services": {
