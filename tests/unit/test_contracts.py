@@ -189,12 +189,12 @@ def test_defaults_and_spec_agree(role: Path) -> None:
     for name, option in options.items():
         assert option.get("description"), f"{name} has no description"
         assert option.get("type"), f"{name} has no type"
+        if "default" in option:
+            assert option["default"] == defaults[name], name
         if name in defaults and "{{" not in str(defaults[name]):
             value, allowed = settings.typed(option, defaults[name])
             assert allowed is None, f"{name}: {allowed}"
             assert value == defaults[name], f"{name} is written in another type"
-            if "default" in option:
-                assert option["default"] == defaults[name], name
 
 
 @each_role
