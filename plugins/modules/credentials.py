@@ -14,7 +14,7 @@ description:
   - A secret that is in the file already stays. A new name gets a random one of letters and digits.
   - No secret is ever returned or shown, not even in a diff.
 author:
-  - The hotstack.os authors (@hotstack)
+  - The hotstack.os authors (!UNKNOWN)
 options:
   path:
     description: The file. Its folder must exist.

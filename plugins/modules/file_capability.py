@@ -13,7 +13,7 @@ description:
   - Manages the Linux capabilities that a program's file has, without help of other programs.
   - Reads what the file has each time, so it sees when a package update removed a capability.
 author:
-  - The hotstack.os authors (@hotstack)
+  - The hotstack.os authors (!UNKNOWN)
 options:
   path:
     description:

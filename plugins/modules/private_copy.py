@@ -13,7 +13,7 @@ description:
   - Keeps a copy of a program that has the capabilities named, and no others. Only root and one group can run it.
   - Gives the capability to those who need it. With a capability on the program itself, every user could use it.
 author:
-  - The hotstack.os authors (@hotstack)
+  - The hotstack.os authors (!UNKNOWN)
 options:
   source:
     description: The program, as a package brings it.

@@ -15,7 +15,7 @@ description:
   - A service is restarted if what runs was started from something else than what is there now. This is found by
     looking at its process, so a run that was broken off is mended by the next one.
 author:
-  - The hotstack.os authors (@hotstack)
+  - The hotstack.os authors (!UNKNOWN)
 options:
   user:
     description: The user whose services these are; it owns the files. Without it they are the system's and root's.

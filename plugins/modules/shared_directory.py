@@ -14,7 +14,7 @@ description:
   - On request also mends what lies below such a folder, made perhaps by a program with other habits.
   - Never follows a symbolic link.
 author:
-  - The hotstack.os authors (@hotstack)
+  - The hotstack.os authors (!UNKNOWN)
 options:
   path:
     description: The folder, as an absolute path. Parents that are missing are made with mode 0755.

@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hotstack.os.plugins.module_utils import file_capabilities, private_copies, service_units
+from ansible_collections.hotstack.os.plugins.module_utils import (
+    file_capabilities,
+    private_copies,
+    processes,
+    service_units,
+)
 from ansible_collections.hotstack.os.plugins.module_utils.service_units import State
 
 GID = os.getegid()
@@ -104,7 +109,7 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> type[FakeManager]:
 def reasons(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return why the running process is outdated, one answer a question."""
     answers: list[str] = []
-    monkeypatch.setattr(private_copies.processes, "outdated", lambda *_arguments: answers.pop(0) if answers else None)
+    monkeypatch.setattr(processes, "outdated", lambda *_arguments: answers.pop(0) if answers else None)
     return answers
 
 

@@ -11,6 +11,7 @@ from unittest import mock
 
 import pytest
 
+from ansible_collections.hotstack.os.plugins.module_utils.file_capabilities import CapabilityError
 from ansible_collections.hotstack.os.plugins.modules import file_capability
 
 
@@ -86,7 +87,7 @@ def test_a_real_file(tmp_path: Path) -> None:
     path.touch()
     try:
         first = run(path, "present", "cap_net_admin")
-    except file_capability.file_capabilities.CapabilityError as error:
+    except CapabilityError as error:
         pytest.skip(f"this file system keeps no capabilities: {error}")
     assert first["changed"]
     assert not run(path, "present", "cap_net_admin")["changed"]

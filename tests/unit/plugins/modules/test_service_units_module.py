@@ -11,8 +11,8 @@ from unittest import mock
 
 import pytest
 
+from ansible_collections.hotstack.os.plugins.module_utils.service_units import State, UnitError
 from ansible_collections.hotstack.os.plugins.modules import service_units
-from ansible_collections.hotstack.os.plugins.modules.service_units import State, UnitError
 
 US = pwd.getpwuid(os.geteuid()).pw_name
 

@@ -12,6 +12,7 @@ from unittest import mock
 
 import pytest
 
+from ansible_collections.hotstack.os.plugins.module_utils import file_access
 from ansible_collections.hotstack.os.plugins.modules import shared_directory
 
 US = {"owner": pwd.getpwuid(os.geteuid()).pw_name, "group": grp.getgrgid(os.getegid()).gr_name}
@@ -82,7 +83,7 @@ def test_main_names_what_can_not_be_mended(tmp_path: Path) -> None:
     failure = PermissionError(1, "Operation not permitted", "disk")
     with (
         mock.patch.object(shared_directory, "AnsibleModule", return_value=module),
-        mock.patch.object(shared_directory.file_access, "mend_below", side_effect=failure),
+        mock.patch.object(file_access, "mend_below", side_effect=failure),
         pytest.raises(SystemExit),
     ):
         shared_directory.main()
