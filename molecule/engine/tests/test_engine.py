@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine on a real host: toy-step, then toy-store, then toy-web. Each test leaves the three healthy."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCENARIO = Path(__file__).resolve().parents[1]
+SECRET = "toy-s3cret/x"  # noqa: S105 - a toy's
+TOYS = ("toy-step", "toy-store", "toy-web")
+
+
+def playbook(*options: str, **variables: Any) -> subprocess.Popen[str]:
+    """Start the scenario's playbook with other variables."""
+    command = ["ansible-playbook", "--inventory", os.environ["MOLECULE_INVENTORY_FILE"], "converge.yml", *options]
+    environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "ANSIBLE_NOCOLOR": "1"}
+    return subprocess.Popen(
+        [*command, "--extra-vars", json.dumps(variables)],
+        cwd=SCENARIO,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def play(*options: str, succeeds: bool = True, **variables: Any) -> str:
+    """Run the playbook and return what it printed."""
+    process = playbook("-v", *options, **variables)
+    output = process.communicate(timeout=300)[0]
+    assert (process.returncode == 0) == succeeds, output
+    assert SECRET not in output
+    return output
+
+
+class Host:
+    """Questions to the lab host."""
+
+    def __init__(self, host: Any) -> None:
+        self.host = host
+
+    def run(self, command: str) -> str:
+        """Return what a command printed."""
+        return str(self.host.run(command).stdout).strip()
+
+    def started(self) -> dict[str, str]:
+        """Return what identifies the current run of each long-running toy."""
+        return {name: self.show(name, "InvocationID") for name in TOYS[1:]}
+
+    def show(self, name: str, what: str) -> str:
+        """Return a property of a toy's unit."""
+        return self.run(f"systemctl show --value --property {what} hotstack-os-{name}")
+
+    def healthy(self) -> bool:
+        """Whether both long-running toys are."""
+        return self.run("podman ps --filter health=healthy --format '{{.Names}}' | sort").split() == [
+            f"hotstack-os-{name}" for name in TOYS[1:]
+        ]
+
+    def wait_until_healthy(self, seconds: float = 60) -> None:
+        """Wait until both long-running toys are healthy again."""
+        deadline = time.monotonic() + seconds
+        while not (self.healthy() and self.run("systemctl list-jobs --no-legend 'hotstack-os*'") == ""):
+            assert time.monotonic() < deadline, self.run("podman ps --all; systemctl list-units --all 'hotstack-os-*'")
+            time.sleep(0.5)
+
+
+@pytest.fixture
+def lab(host: Any) -> Iterator[Host]:
+    there = Host(host)
+    there.wait_until_healthy()
+    yield there
+    there.wait_until_healthy()
+
+
+def test_started_in_order(lab: Host) -> None:
+    play(toy_state="absent")
+    play()
+    times = [int(lab.show(name, "InactiveExitTimestampMonotonic")) for name in TOYS]
+    ready = [
+        int(lab.show("toy-step", "InactiveEnterTimestampMonotonic")),
+        int(lab.show("toy-store", "ActiveEnterTimestampMonotonic")),
+    ]
+    assert times == sorted(times)
+    assert ready[0] <= times[1]
+    assert ready[1] <= times[2]
+    assert lab.run("cat /var/lib/hotstack-os/toy/step").isdigit()
+
+
+def test_a_second_run_changes_nothing_and_is_quick(lab: Host) -> None:
+    before = lab.started()
+    assert "changed=0" in play("--diff")
+    assert "changed=0" in play("--diff", "--check")
+    assert lab.started() == before
+
+
+def test_a_changed_file_restarts_exactly_one(lab: Host) -> None:
+    before = lab.started()
+    announced = play("--check", "--diff", toy_greeting="good evening")
+    assert "+echo good evening" in announced
+    assert lab.started() == before
+    output = play("--diff", toy_greeting="good evening")
+    assert '"restarted": ["toy-web"]' in " ".join(output.split()) or "- toy-web" in output
+    after = lab.started()
+    assert after["toy-store"] == before["toy-store"]
+    assert after["toy-web"] != before["toy-web"]
+    play()
+
+
+def test_a_one_shot_runs_again_only_when_it_changed(lab: Host) -> None:
+    before, times = lab.run("cat /var/lib/hotstack-os/toy/step"), lab.started()
+    lab.run("systemctl restart hotstack-os-toy-store")
+    assert lab.run("cat /var/lib/hotstack-os/toy/step") == before
+    play(toy_step_command="echo again > /data/step")
+    assert lab.run("cat /var/lib/hotstack-os/toy/step") == "again"
+    assert lab.started()["toy-web"] == times["toy-web"]
+    assert len(lab.run("ls /var/lib/hotstack-os/runtime/stamps").split()) == 1
+    play()
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.0, 2.5, 3.5, 5.0])
+def test_a_killed_run_is_mended(lab: Host, seconds: float) -> None:
+    process = playbook(toy_greeting=f"killed after {seconds}")
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    play(toy_greeting=f"killed after {seconds}")
+    assert f"killed after {seconds}" in lab.run("podman logs hotstack-os-toy-web")
+    assert "changed=0" in play(toy_greeting=f"killed after {seconds}")
+
+
+def test_what_was_written_but_not_started_is_mended(lab: Host) -> None:
+    for name in ("config/toy-web/web.sh", "../../../../etc/containers/systemd/hotstack-os-toy-web.container"):
+        lab.run(f"sed -i s/web/wbe/ /var/lib/hotstack-os/runtime/{name}")
+    assert "changed=1" in play()
+    lab.run("systemctl stop hotstack-os-toy-web")
+    assert "changed=1" in play()
+
+
+def test_failing_health_ends_with_one_message(lab: Host) -> None:
+    output = play(succeeds=False, toy_last_act='echo the password is "$password"; exit 3')
+    assert "hotstack-os-toy-web did not become healthy after" in output
+    assert "3 restarts" in output
+    assert "the password is ********" in output
+    assert "journalctl -u hotstack-os-toy-web" in output
+    play()
+
+
+def test_a_service_that_never_becomes_healthy_is_named(lab: Host) -> None:
+    toys = lab_toys(start_timeout=5)
+    output = play(succeeds=False, toy_last_act="echo still busy", toy_containers=toys)
+    assert "hotstack-os-toy-web did not become healthy" in output
+    assert "not ready" in output
+    assert "still busy" in output
+    play()
+
+
+def lab_toys(**changes: Any) -> list[dict[str, Any]]:
+    """Return the definitions of the toys with other values for toy-web."""
+    import yaml  # noqa: PLC0415 - Ansible brings it
+
+    with open(SCENARIO / "vars.yml", encoding="utf-8") as stream:
+        toys: list[dict[str, Any]] = yaml.safe_load(stream)["toy_containers"]
+    toys[0].update(changes)
+    return toys
+
+
+def test_a_wrong_key_of_a_unit_is_said_at_once(lab: Host) -> None:
+    before = lab.started()
+    output = play(succeeds=False, toy_containers=lab_toys(unit={"Container": {"Imgae": "x"}}))
+    assert "Imgae" in output
+    assert lab.started() == before
+
+
+@pytest.mark.parametrize("what", ["Pid", "ConmonPid"])
+def test_a_killed_process_comes_back(lab: Host, what: str) -> None:
+    before = lab.started()
+    lab.run(f"kill -9 $(podman inspect --format '{{{{.State.{what}}}}}' hotstack-os-toy-store)")
+    time.sleep(1)
+    lab.wait_until_healthy()
+    after = lab.started()
+    assert after["toy-store"] != before["toy-store"]
+    assert after["toy-web"] == before["toy-web"]
+
+
+def test_the_target_stops_and_starts_everything(lab: Host) -> None:
+    lab.run("systemctl stop hotstack-os.target 'hotstack-os-*.service'")
+    assert lab.run("podman ps --quiet") == ""
+    lab.run("systemctl start hotstack-os.target")
+    assert lab.healthy()
+    assert lab.run("systemctl is-active hotstack-os.target") == "active"
+
+
+def test_the_target_waits_for_a_service_that_fails_at_first(lab: Host) -> None:
+    lab.run("systemctl stop hotstack-os.target 'hotstack-os-*.service'")
+    lab.run("mv /var/lib/hotstack-os/runtime/config/toy-web /var/lib/hotstack-os/runtime/aside")
+    lab.run("systemctl start --no-block hotstack-os.target")
+    time.sleep(8)
+    assert lab.run("systemctl is-active hotstack-os.target") != "active"
+    lab.run("rm -rf /var/lib/hotstack-os/runtime/config/toy-web")
+    lab.run("mv /var/lib/hotstack-os/runtime/aside /var/lib/hotstack-os/runtime/config/toy-web")
+    lab.wait_until_healthy()
+    assert lab.run("systemctl is-active hotstack-os.target") == "active"
+
+
+def test_the_journal_has_each_line_once(lab: Host) -> None:
+    lab.run("systemctl restart hotstack-os-toy-store")
+    invocation = lab.show("toy-store", "InvocationID")
+    lines = lab.run(f"journalctl --output cat _SYSTEMD_INVOCATION_ID={invocation}").splitlines()
+    assert len([line for line in lines if line == "100% of toy-store"]) == 1
+
+
+def test_secrets_are_in_the_configuration_only(lab: Host) -> None:
+    config = "/var/lib/hotstack-os/runtime/config/toy-web/web.sh"
+    assert SECRET in lab.run(f"cat {config}")
+    assert lab.run(f"stat --format '%a %u %g' {config}") == "640 0 42499"
+    assert SECRET not in lab.run("podman inspect hotstack-os-toy-web; systemctl cat 'hotstack-os-*'; journalctl --boot")
+
+
+def test_not_root_and_without_rights(lab: Host) -> None:
+    status = lab.run("cat /proc/$(podman inspect --format '{{.State.Pid}}' hotstack-os-toy-web)/status")
+    values = dict(line.split(":", 1) for line in status.splitlines())
+    assert values["Uid"].split() == ["42499"] * 4
+    assert int(values["CapEff"], 16) == 0
+    assert values["NoNewPrivs"].strip() == "1"
+
+
+def test_absent_removes_all_but_data(lab: Host) -> None:
+    play(toy_state="absent", toy_absent=[{"name": "toy-web"}])
+    assert not lab.host.file("/etc/containers/systemd/hotstack-os-toy-web.container").exists
+    assert lab.run("podman ps --quiet --filter name=hotstack-os-toy-store") != ""
+    play("--check", toy_state="absent", toy_absent=None)
+    assert lab.run("podman ps --quiet --filter name=hotstack-os-toy-store") != ""
+    play(toy_state="absent", toy_absent=None)
+    assert lab.run("ls /etc/containers/systemd /var/lib/hotstack-os/runtime/config /var/lib/hotstack-os/runtime/stamps | grep toy") == ""
+    assert lab.run("systemctl list-units --all --no-legend 'hotstack-os-toy-*'") == ""
+    assert lab.host.file("/var/lib/hotstack-os/toy/step").exists
+    assert "changed=0" in play(toy_state="absent", toy_absent=None)
+    play()
