@@ -137,7 +137,7 @@ class Lab:
         self.run("systemctl", "reset-failed", f"{PLAY_UNIT}.service", check=False)
         environment = 'set -a; . /etc/environment; set +a; exec ansible-playbook hotstack.os.site "$@"'
         inherited = [f"--setenv={name}" for name in ("PATH", "ANSIBLE_CONFIG")]
-        command = ["systemd-run", f"--unit={PLAY_UNIT}", "--collect", "--service-type=exec", "--quiet", *inherited]
+        command = ["systemd-run", f"--unit={PLAY_UNIT}", "--collect", "--service-type=exec", "--quiet", "--working-directory=/opt/hotstack-os/source", *inherited]
         self.run(*command, "--setenv=HOME=/root", "sh", "-c", environment, "sh", *options)
         try:
             yield
