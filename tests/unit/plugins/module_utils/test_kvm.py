@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import mmap
 import os
+import platform
 import struct
 import time
 from typing import Callable
@@ -59,6 +62,36 @@ def test_program_and_registers() -> None:
     special = kvm.special_registers(bytes(312))
     assert len(special) == 312
     assert struct.unpack_from("<Q", special, 240)[0] == kvm.TABLES
+
+
+def test_guest_is_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The calls of the kernel's interface in their order, with a kernel that says yes."""
+    called: list[int] = []
+    processor, real = 777, mmap.mmap
+
+    def ioctl(_file: int, request: int, *_arguments: object) -> int:
+        called.append(request)
+        return {kvm.CREATE_VCPU: processor, kvm.GET_RUN_SIZE: 4096}.get(request, 3)
+
+    def memory(file: int, size: int) -> mmap.mmap:
+        state = real(-1, size)
+        if file == processor:
+            state[8:12] = struct.pack("<I", kvm.EXIT_IO)
+        return state
+
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    monkeypatch.setattr(mmap, "mmap", memory)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(os, "open", lambda *_arguments: 5)
+    reason, seconds = kvm.run_guest()
+    assert reason == kvm.EXIT_IO
+    assert 0 <= seconds < kvm.SLOW
+    assert called[0] == kvm.CREATE_VM
+    assert called[-1] == kvm.RUN
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    called.clear()
+    assert kvm.run_guest() == (kvm.EXIT_IO, 0.0)
+    assert called == [kvm.CREATE_VM]
 
 
 def test_this_machine_has_an_answer() -> None:
