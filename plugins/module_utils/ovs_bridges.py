@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,8 +55,12 @@ def value(cell: Any) -> Any:
     return cell
 
 
-def parse(output: str) -> State:
-    """Return the state from what the commands of QUERY printed: one JSON table after the other."""
+def parse(output: str, alive: Callable[[str], bool]) -> State:
+    """Return the state from what the commands of QUERY printed: one JSON table after the other.
+
+    A bridge that moved to a datapath which does not work keeps its old port number in the database; only the kernel
+    knows that its interface is gone, so `alive` asks there.
+    """
     decoder = json.JSONDecoder()
     tables: list[list[list[Any]]] = []
     rest = output.strip()
@@ -69,7 +73,7 @@ def parse(output: str) -> State:
     found = {}
     for name, datapath, _ids in bridges:
         mtu, port, error = ports.get(name, (None, None, "it has no local port"))
-        found[name] = Bridge(datapath or "system", mtu, port, error)
+        found[name] = Bridge(datapath or "system", mtu, port if alive(name) else None, error)
     return State(found, roots[0][0] if roots else {})
 
 

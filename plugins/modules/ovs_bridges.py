@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: ovs_bridges
 short_description: Make Open vSwitch bridges exist, on a datapath that works
 version_added: "0.1.0"
-author: The hotstack.os authors (@hotstack)
+author: The hotstack.os authors (!UNKNOWN)
 description:
   - Creates bridges that do not exist, and gives all of them the same datapath and MTU, in one transaction.
   - Other bridges, and other keys of the bridges named, are left alone.
@@ -60,6 +60,7 @@ commands:
   returned: always
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -67,7 +68,13 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hotstack.os.plugins.module_utils import ovs_bridges as ovs
 
+# Runs commands of ovs-vsctl as one transaction and returns what it printed.
 Tool = Callable[[list[list[str]]], str]
+
+
+def alive(name: str) -> bool:
+    """Tell whether the kernel has this interface."""
+    return os.path.exists(f"/sys/class/net/{name}")
 
 
 class BridgeError(Exception):
@@ -84,7 +91,7 @@ def settle(tool: Tool, before: ovs.State, params: dict[str, Any]) -> tuple[str, 
         todo = ovs.commands(state, names, mtu, datapath)
         if todo:
             tool(todo)
-            state = ovs.parse(tool(list(ovs.QUERY)))
+            state = ovs.parse(tool(list(ovs.QUERY)), alive)
         said += todo
         wrong = ovs.broken(state, names)
         if not wrong:
@@ -97,7 +104,7 @@ def settle(tool: Tool, before: ovs.State, params: dict[str, Any]) -> tuple[str, 
 def run(params: dict[str, Any], check_mode: bool, tool: Tool) -> dict[str, Any]:
     """Read the bridges, settle them, and say what was done."""
     names, mtu = params["names"], params["mtu"]
-    before = ovs.parse(tool(list(ovs.QUERY)))
+    before = ovs.parse(tool(list(ovs.QUERY)), alive)
     if check_mode:
         datapath = ovs.known_datapath(before, names, params["datapath"]) or "system"
         said = ovs.commands(before, names, mtu, datapath)

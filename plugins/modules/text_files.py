@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: text_files
 short_description: Write several small files in one go
 version_added: "0.1.0"
-author: The hotstack.os authors (@hotstack)
+author: The hotstack.os authors (!UNKNOWN)
 description:
   - Gives each file its content and mode, and names those that changed.
   - One run however many files there are, where M(ansible.builtin.template) in a loop takes two for each.

@@ -20,25 +20,32 @@ def tables(*rows: list[list[Any]]) -> str:
 
 def test_parse_joins_bridges_with_their_local_ports() -> None:
     output = tables(
-        [["hot-ex", "netdev", ["map", [["a", "b"]]]], ["br0", "", ["map", []]], ["odd", "", ["map", []]]],
+        [
+            ["hot-ex", "netdev", ["map", [["a", "b"]]]],
+            ["br0", "", ["map", []]],
+            ["odd", "", ["map", []]],
+            ["gone", "", ["map", []]],
+        ],
         [
             ["hot-ex", 9216, 65534, ["set", []]],
             ["br0", ["set", []], -1, "no such device"],
+            ["gone", 9216, 65534, ["set", []]],
             ["tap0", ["set", []], 3, ["set", []]],
         ],
         [[["map", [["ovn-bridge-datapath-type", "netdev"], ["system-id", "x"]]]]],
     )
-    state = ovs.parse(output)
+    state = ovs.parse(output, lambda name: name != "gone")
     assert state.bridges == {
         "hot-ex": OWN,
         "br0": ovs.Bridge("system", None, -1, "no such device"),
         "odd": ovs.Bridge("system", None, None, "it has no local port"),
+        "gone": ovs.Bridge("system", 9216, None),
     }
     assert state.external_ids == {"ovn-bridge-datapath-type": "netdev", "system-id": "x"}
 
 
 def test_parse_of_an_empty_database() -> None:
-    assert ovs.parse(tables([], [], [])) == ovs.State()
+    assert ovs.parse(tables([], [], []), bool) == ovs.State()
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,14 @@ class Switch:
         return "\n".join(json.dumps({"data": table}) for table in rows)
 
 
+ALIVE = module.alive
+
+
+@pytest.fixture(autouse=True)
+def _interfaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "alive", bool)
+
+
 def run(switch: Switch, datapath: str = "auto", check_mode: bool = False) -> dict[str, Any]:
     return module.run({"names": NAMES, "mtu": 9216, "datapath": datapath}, check_mode, switch)
 
@@ -74,6 +82,11 @@ def test_datapath(works: str, setting: str, expected: str, calls: int) -> None:
     second = run(switch, setting)
     assert (second["changed"], second["datapath"], switch.calls) == (False, expected, calls)
     assert second["diff"]["before"] == second["diff"]["after"]
+
+
+@pytest.mark.parametrize(("name", "expected"), [("lo", True), ("no-such-bridge", False)])
+def test_alive(name: str, expected: bool) -> None:
+    assert ALIVE(name) is expected
 
 
 def test_check_mode_touches_nothing() -> None:
