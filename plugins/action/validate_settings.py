@@ -37,6 +37,13 @@ def shipped(collection: Path) -> settings.Shipped:
     )
 
 
+def plain(value: Any) -> Any:
+    """Return a value with its encrypted parts as texts; before ansible-core 2.19 they are objects of their own."""
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    return str(value) if hasattr(value, "_ciphertext") and not isinstance(value, str) else value
+
+
 class ActionModule(ActionBase):  # type: ignore[misc]
     """Fail with all that is wrong with the settings, before anything is done."""
 
@@ -54,7 +61,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         for name in own.options:
             if name in variables:
                 try:
-                    values[name] = self._templar.template(variables[name])
+                    values[name] = plain(self._templar.template(variables[name]))
                 except AnsibleError:
                     found.append(f"{name} refers to something that is not defined, but must be a value.")
         found += settings.problems(values, variables, own)

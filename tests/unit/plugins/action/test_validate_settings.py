@@ -78,6 +78,20 @@ class Templar:
         return value
 
 
+class Encrypted:
+    """What ansible-core 2.17 makes of `!vault`."""
+
+    _ciphertext = b"x"
+
+    def __str__(self) -> str:
+        return "Swordfish"
+
+
+def test_encrypted_values_are_texts() -> None:
+    given = {"hotstack_os_credentials_given": {"admin_password": Encrypted()}}
+    assert plugin().run(task_vars=given)["problems"] == []
+
+
 def plugin() -> validate_settings.ActionModule:
     task = mock.MagicMock(async_val=0, check_mode=False, diff=False)
     return validate_settings.ActionModule(task, mock.MagicMock(), mock.MagicMock(), None, Templar(), None)
