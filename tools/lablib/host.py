@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from lablib import images, process
+from lablib import before, images, process
 from lablib import machine as outer
 from lablib.paths import NETWORK, Paths
 from lablib.podman import Podman, write
@@ -18,6 +19,13 @@ from lablib.process import LabError, Phases, say
 
 CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 BOOTED = ("running", "degraded")
+STATUS = """
+echo "systemd: $(systemctl is-system-running), $(uptime -p)"
+systemctl list-units --failed --plain --no-legend
+systemctl list-units --all --plain --no-legend --type=target,service 'hotstack-os*' | awk '{print $3, $4, $1}' | sort
+podman ps --all --filter name=hotstack-os- --format '{{.Status}}  {{.Names}}' | sort -k2
+echo "images and containers: $(du -sh /var/lib/containers | cut -f1)"
+"""
 
 
 def certificates() -> Path | None:
@@ -25,7 +33,7 @@ def certificates() -> Path | None:
     return next((Path(name) for name in CERTIFICATES if Path(name).exists()), None)
 
 
-def install_missing(phases: Phases) -> None:
+def install_missing(paths: Paths, phases: Phases) -> None:
     """Install what the lab needs on this machine, and say what."""
     manager = outer.package_manager()
     packages = outer.missing_programs(manager=manager or "apt-get")
@@ -40,6 +48,8 @@ def install_missing(phases: Phases) -> None:
             process.run(["apt-get", "install", "--yes", "--no-install-recommends", *packages], env=env)
         else:
             process.run(["dnf", "install", "--assumeyes", *packages], env=env)
+    with (paths.state / "installed").open("a") as record:
+        record.write("".join(f"{package}\n" for package in packages))
 
 
 class LabHost:
@@ -61,17 +71,33 @@ class LabHost:
 
     def up(self) -> None:
         """Make the lab host run, whatever state it is in."""
-        install_missing(self.phases)
+        self.paths.state.mkdir(parents=True, exist_ok=True)
+        with (self.paths.state / "lock").open("w") as lock:
+            # Two labs may come up at the same time, and share images.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            reference = self.prepare()
+        self.start(reference)
+
+    def prepare(self) -> str:
+        """Make this machine able to run lab hosts, and return the name of their image."""
+        before.remember(self.paths)
+        install_missing(self.paths, self.phases)
         self.podman.configure()
         bin_directory = self.paths.state / "bin"
         bin_directory.mkdir(exist_ok=True)
         write(bin_directory / "podman", self.podman.wrapper())
         (bin_directory / "podman").chmod(0o755)
-        reference = images.build(self.podman, self.paths, self.phases, certificates=certificates())
+        return images.build(self.podman, self.paths, self.phases, certificates=certificates())
+
+    def start(self, reference: str) -> None:
+        """Start the lab host if it doesn't run."""
         state = self.state()
-        if state == "running":
+        if state:
             current = self.podman.output("container", "inspect", "--format", "{{.ImageName}}", self.paths.name)
-            say(f"{self.paths.name} runs." + ("" if current == reference else " Its image is older than its definition: see down."))
+            if current != reference:
+                say(f"{self.paths.name} was made from an older image; tools/lab down, then up makes a new one.")
+        if state == "running":
+            say(f"{self.paths.name} runs.")
             return
         with self.phases.phase("start the lab host"):
             self.give()
@@ -89,7 +115,7 @@ class LabHost:
         upstream = Path("/run/systemd/resolve/resolv.conf")
         servers = outer.nameservers(resolv) or (outer.nameservers(upstream.read_text()) if upstream.exists() else [])
         if not servers:
-            raise LabError("/etc/resolv.conf names no server that a container could ask: add a nameserver that isn't on loopback.")
+            raise LabError("/etc/resolv.conf names only servers on loopback: add one that a container can ask.")
         write(given / "resolv.conf", "".join(f"nameserver {server}\n" for server in servers))
         trusted = certificates()
         write(given / "ca.crt", trusted.read_text() if trusted else "")
@@ -107,20 +133,23 @@ class LabHost:
 
     def create(self, reference: str) -> None:
         """Start a new lab host."""
-        containers = self.paths.lab / "containers"
+        containers, journal = self.paths.lab / "containers", self.paths.lab / "journal"
         cache = self.paths.cache / "builds"
-        for directory in (containers, cache):
+        for directory in (containers, journal, cache):
             directory.mkdir(parents=True, exist_ok=True)
         options = ["--detach", f"--name={self.paths.name}", f"--hostname={self.paths.name}", f"--network={NETWORK}"]
         # systemd in the lab host owns these files as on a machine, instead of podman.
         options += ["--no-hosts", "--dns=none"]
         options += ["--privileged", "--systemd=always", "--cgroupns=private", "--stop-timeout=120"]
         options += [
+            "--shm-size=1g",
             f"--volume={containers}:/var/lib/containers",
+            # podman would put a tmpfs there.
+            f"--volume={journal}:/var/log/journal",
             f"--volume={cache}:/var/cache/hotstack-os",
             f"--volume={self.paths.given}:/etc/hotstack-lab/machine:ro",
         ]
-        options += [f"--env={key}={value}" for key, value in outer.proxies(os.environ).items()]
+        options += [f"--env-file={self.paths.given}/environment"]
         self.podman.run("run", *options, reference)
 
     def wait_booted(self, seconds: int = 120) -> None:
@@ -134,25 +163,29 @@ class LabHost:
                 break
             time.sleep(0.5)
         else:
-            raise LabError(f"{self.paths.name} did not finish booting in {seconds} s (systemd says {state or 'nothing'}).")
+            raise LabError(f"{self.paths.name} is still {state or 'silent'} {seconds} s after its start.")
         if state == "degraded":
-            failed = self.podman.output("exec", self.paths.name, "systemctl", "list-units", "--failed", "--plain", "--no-legend")
-            say(f"Failed units in {self.paths.name}: " + ", ".join(line.split()[0] for line in failed.splitlines()))
+            command = ["systemctl", "list-units", "--failed", "--plain", "--no-legend"]
+            failed = self.podman.output("exec", self.paths.name, *command).splitlines()
+            say(f"Failed units in {self.paths.name}: {', '.join(line.split()[0] for line in failed)}")
 
     def require_running(self) -> None:
         """Say how to start the lab host if it doesn't run."""
         if self.state() != "running":
             raise LabError(f"{self.paths.name} does not run; tools/lab up starts it.")
 
-    def execute(self, command: list[str], *, workdir: str = "/root", terminal: bool | None = None) -> None:
-        """Become a command in the lab host."""
-        self.require_running()
-        if terminal is None:
-            terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    def exec_command(self, command: list[str], *, workdir: str = "/root") -> list[str]:
+        """Return the whole command that runs something in the lab host, with a terminal if we have one."""
         options = ["exec", "--interactive", f"--workdir={workdir}"]
-        if terminal:
+        if sys.stdin.isatty() and sys.stdout.isatty():
             options += ["--tty", f"--env=TERM={os.environ.get('TERM', 'xterm')}"]
-        self.podman.replace_process([*options, self.paths.name, *command])
+        return self.podman.command(*options, self.paths.name, *command)
+
+    def execute(self, command: list[str]) -> None:
+        """Become a command in the lab host: streams, signals and exit status need no copying then."""
+        self.require_running()
+        whole = self.exec_command(command)
+        os.execvpe(whole[0], whole, self.podman.env)
 
     def reboot(self) -> None:
         """Stop the lab host as systemd does at power-off, and start it again with an empty /run."""
@@ -163,13 +196,22 @@ class LabHost:
             self.podman.run("start", self.paths.name)
             self.wait_booted()
 
-    def down(self) -> bool:
-        """Remove the lab host and its data; tell whether there was one."""
-        found = bool(self.state())
-        if found:
+    def status(self) -> int:
+        """Print what runs; the exit status tells whether the lab host does."""
+        name, state = self.paths.name, self.state()
+        print(f"{name}: {state or 'does not exist'}")
+        others = [path.name for path in sorted((self.paths.state / "labs").glob("*")) if path.name != name]
+        if others:
+            print(f"other labs: {', '.join(others)}")
+        if state != "running":
+            return 1
+        print(self.podman.output("exec", name, "sh", "-c", STATUS))
+        return 0
+
+    def remove(self) -> None:
+        """Remove the lab host and its data."""
+        if self.state():
             with self.phases.phase("remove the lab host"):
                 self.podman.run("rm", "--force", "--time=20", self.paths.name)
         if self.paths.lab.exists():
-            found = True
             shutil.rmtree(self.paths.lab)
-        return found

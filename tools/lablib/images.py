@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from lablib import process
-from lablib.machine import output
+from lablib.machine import apt_settings, output, remote_index
 from lablib.paths import DEFINITION, IMAGE, Paths
 from lablib.podman import Podman
 from lablib.process import LabError, Phases
@@ -27,7 +28,8 @@ def digest(parts: list[bytes]) -> str:
 def tree(directory: Path) -> list[bytes]:
     """Return names, modes and contents of the files that the lab host's image is made from."""
     parts = []
-    for path in sorted([directory / "Containerfile", directory / "requirements.txt", *(directory / "files").rglob("*")]):
+    fixed = [directory / name for name in ("Containerfile", "requirements.txt", "unpack-collections")]
+    for path in [*fixed, *sorted((directory / "files").rglob("*"))]:
         if path.is_file():
             parts += [f"{path.relative_to(directory)} {path.stat().st_mode & 0o111 != 0}".encode(), path.read_bytes()]
     return parts
@@ -53,6 +55,9 @@ def build(podman: Podman, paths: Paths, phases: Phases, *, certificates: Path | 
             bootstrap(podman, paths)
     with phases.phase("build the lab host image"):
         build_host(podman, paths, reference, certificates)
+    for old in podman.output("images", "--format", "{{.Repository}}:{{.Tag}}", f"--filter=reference={IMAGE}-*").split():
+        if old not in {reference, base_reference()}:
+            podman.run("rmi", old, check=False)
     return reference
 
 
@@ -75,8 +80,6 @@ def bootstrap(podman: Podman, paths: Paths) -> None:
 
 def apt_options() -> list[str]:
     """Return the outer machine's way to the packages, as options of mmdebstrap."""
-    from lablib.machine import apt_settings
-
     return apt_settings(output("apt-config", "dump")).splitlines()
 
 
@@ -95,15 +98,12 @@ def build_host(podman: Podman, paths: Paths, reference: str, certificates: Path 
     index = pip_index()
     if index:
         command.append(f"--env=PIP_INDEX_URL={index}")
-    process.run_logged([*command, "--tag", reference, str(DEFINITION)], paths.logs / "lab-host-image.log", env=podman.env)
+    log = paths.logs / "lab-host-image.log"
+    process.run_logged([*command, "--tag", reference, str(DEFINITION)], log, env=podman.env)
     if not exists(podman, reference):
-        raise LabError(f"The build left no image {reference}; its output is in {paths.logs}/lab-host-image.log.")
+        raise LabError(f"The build left no image {reference}; its output is in {log}.")
 
 
 def pip_index() -> str:
     """Return the Python index of the outer machine, if it has one of its own."""
-    import os
-
-    from lablib.machine import remote_index
-
     return remote_index(output("python3", "-m", "pip", "config", "list"), os.environ)

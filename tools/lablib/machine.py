@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import resource
 import shutil
@@ -11,7 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lablib.process import LabError
+
 CAP_SYS_RESOURCE = 24
+# In the lab host: crun without the limits that the kernel's cgroup tree can't hold.
+INNER_RUNTIME = "/usr/local/libexec/hotstack-lab-runtime"
 
 # A program that the lab needs, and the package that has it, by the package manager that installs it.
 PROGRAMS: dict[str, dict[str, str]] = {
@@ -33,7 +38,7 @@ class Machine:
     systemd: bool
     cgroup2: bool
     can_raise_limits: bool
-    pids_controller: bool
+    controllers: tuple[str, ...]
     nofile: int
     nproc: int
 
@@ -52,7 +57,7 @@ def read_machine() -> Machine:
         systemd=Path("/run/systemd/system").is_dir(),
         cgroup2=controllers.exists(),
         can_raise_limits=has_capability(Path("/proc/self/status").read_text(), CAP_SYS_RESOURCE),
-        pids_controller=tree.exists() and "pids" in tree.read_text().split(),
+        controllers=tuple(tree.read_text().split()) if tree.exists() else (),
         nofile=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         nproc=resource.getrlimit(resource.RLIMIT_NPROC)[1],
     )
@@ -72,7 +77,7 @@ def limits(machine: Machine) -> list[str]:
     if not machine.can_raise_limits:
         nproc = min(machine.nproc, 32768) if machine.nproc > 0 else 32768
         lines.append(f'default_ulimits = ["nofile={machine.nofile}:{machine.nofile}", "nproc={nproc}:{nproc}"]')
-    if not machine.pids_controller:
+    if "pids" not in machine.controllers:
         lines.append("pids_limit = 0")
     return lines
 
@@ -95,13 +100,32 @@ def outer_containers_conf(machine: Machine, state: Path, runtime_state: Path, *,
 
 def inner_containers_conf(machine: Machine) -> str:
     """Return what containers.conf in the lab host adds: a container can't have more than the one it is in."""
-    return "".join(f"{line}\n" for line in ["[containers]", *limits(machine)])
+    lines = ["[containers]", *limits(machine)]
+    if not {"memory", "cpu"} <= set(machine.controllers):
+        lines += ["[engine]", 'runtime = "hotstack-lab"', 'runtime_supports_json = ["crun", "hotstack-lab"]']
+        lines += ["[engine.runtimes]", f'hotstack-lab = ["{INNER_RUNTIME}"]']
+    return "".join(f"{line}\n" for line in lines)
 
 
 def nameservers(resolv_conf: str) -> list[str]:
     """Return the servers that can be asked from another network namespace: all but those on loopback."""
     servers = [line.split()[1] for line in resolv_conf.splitlines() if line.startswith("nameserver ")]
     return [server for server in servers if not server.startswith("127.") and server != "::1"]
+
+
+def free_subnet(routes: str) -> ipaddress.IPv4Network:
+    """Return a network for lab hosts that overlaps none of those in `ip route` (the default route aside)."""
+    taken = []
+    for word in (line.split()[0] for line in routes.splitlines() if line.split()):
+        try:
+            taken.append(ipaddress.IPv4Network(word, strict=False))
+        except ValueError:
+            continue
+    for number in range(77, 256):
+        wanted = ipaddress.IPv4Network(f"10.213.{number}.0/24")
+        if not any(wanted.overlaps(other) for other in taken):
+            return wanted
+    raise LabError("No free network is left for lab hosts in 10.213.77.0 to 10.213.255.0.")
 
 
 def proxies(environment: Mapping[str, str]) -> dict[str, str]:
@@ -129,7 +153,8 @@ def apt_settings(dump: str) -> str:
 def missing_programs(*, manager: str) -> list[str]:
     """Return the packages that must be installed first."""
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", *HELPER_DIRECTORIES])
-    return sorted(packages[manager] for name, packages in PROGRAMS.items() if not shutil.which(name, path=path))
+    packages = {names[manager] for program, names in PROGRAMS.items() if not shutil.which(program, path=path)}
+    return sorted(packages)
 
 
 def package_manager() -> str | None:

@@ -14,9 +14,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 DEFINITION = ROOT / "molecule" / "lab_host"
 IMAGE = "localhost/hotstack-lab"
 NETWORK = "hotstack-lab"
-BRIDGE = "hotstack-lab0"
-SUBNET = "10.213.77.0/24"
-GATEWAY = "10.213.77.1"
 
 
 @dataclass(frozen=True)
@@ -56,9 +53,8 @@ class Paths:
 def lab_paths(name: str, state: str) -> Paths:
     """Return the directories of a lab, after looking at the name."""
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}[a-z0-9]", name):
-        raise LabError(
-            f"HOTSTACK_LAB_NAME is {name!r}: 2 to 32 lower-case letters, digits and dashes are allowed, starting with a letter."
-        )
+        rule = "2 to 32 lower-case letters, digits and dashes are allowed, starting with a letter"
+        raise LabError(f"HOTSTACK_LAB_NAME is {name!r}: {rule}.")
     directory = Path(state)
     if not directory.is_absolute() or len(directory.parts) < 3:
         raise LabError(f"HOTSTACK_LAB_DIR is {state!r}: an absolute path at least two levels deep is needed.")
@@ -67,6 +63,5 @@ def lab_paths(name: str, state: str) -> Paths:
 
 def from_environment() -> Paths:
     """Return the directories of the lab that the environment names."""
-    return lab_paths(
-        os.environ.get("HOTSTACK_LAB_NAME") or "hotstack-lab", os.environ.get("HOTSTACK_LAB_DIR") or "/var/lib/hotstack-lab"
-    )
+    name = os.environ.get("HOTSTACK_LAB_NAME") or "hotstack-lab"
+    return lab_paths(name, os.environ.get("HOTSTACK_LAB_DIR") or "/var/lib/hotstack-lab")

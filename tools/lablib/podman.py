@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import ipaddress
 import json
 import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from lablib import machine as outer
 from lablib import process
-from lablib.paths import BRIDGE, GATEWAY, NETWORK, SUBNET, Paths
+from lablib.paths import NETWORK, Paths
 from lablib.process import LabError
 
 HOLDER = "hotstack-lab-namespace"
@@ -34,20 +35,36 @@ class Podman:
         }
 
     def configure(self) -> None:
-        """Write the configuration, and start the holder of the namespace."""
+        """Write the configuration, and start the holder of the namespace; one tools/lab at a time."""
+        self.paths.state.mkdir(parents=True, exist_ok=True)
+        with (self.paths.state / "configure.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.write_configuration()
+            if self.machine.needs_namespace and self.holder() is None:
+                self.start_holder()
+
+    def write_configuration(self) -> None:
+        """Write what podman reads."""
         state, runtime = self.paths.state, self.paths.runtime
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+        seen = runtime / "boot_id"
+        if seen.exists() and seen.read_text() != boot and self.holder() is None:
+            # Not every machine empties /run when it boots, and podman would believe what it finds there.
+            shutil.rmtree(runtime)
         for directory in (state / "networks", self.paths.logs, self.paths.cache, runtime):
             directory.mkdir(parents=True, exist_ok=True)
         state.chmod(0o711)
+        write(seen, boot)
         conf = outer.outer_containers_conf(self.machine, state, runtime, runc=shutil.which("runc"))
         write(state / "containers.conf", conf)
         write(
             state / "storage.conf",
             f'[storage]\ndriver = "overlay"\ngraphroot = "{state}/storage"\nrunroot = "{runtime}/storage"\n',
         )
-        write(state / "networks" / f"{NETWORK}.json", json.dumps(network(), indent=2) + "\n")
-        if self.machine.needs_namespace and self.holder() is None:
-            self.start_holder()
+        definition = state / "networks" / f"{NETWORK}.json"
+        if not definition.exists():
+            subnet = outer.free_subnet(outer.output("ip", "-4", "route"))
+            definition.write_text(json.dumps(network(subnet), indent=2) + "\n")
 
     def holder(self) -> int | None:
         """Return the process that keeps the mount namespace, if it is still that process."""
@@ -63,15 +80,14 @@ class Podman:
         """Start the process that keeps the mount namespace, and wait until cgroup v2 shows in it."""
         script = HOLD.format(name=HOLDER)
         command = ["unshare", "--mount", "--propagation", "private", "bash", "-c", script]
-        held = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/"
-        )
+        closed = subprocess.DEVNULL
+        held = subprocess.Popen(command, stdin=closed, stdout=closed, stderr=closed, start_new_session=True, cwd="/")
         write(self.paths.runtime / "namespace.pid", f"{held.pid}\n")
         for _ in range(50):
             if self.holder() is not None:
                 return
             time.sleep(0.1)
-        raise LabError("No mount namespace with cgroup v2 could be made; tools/lab must run as root with CAP_SYS_ADMIN.")
+        raise LabError("No mount namespace with cgroup v2 could be made: root with CAP_SYS_ADMIN is needed.")
 
     def stop_holder(self) -> None:
         """End the process that keeps the mount namespace: all mounts in it go with it."""
@@ -101,32 +117,26 @@ class Podman:
         done = self.run(*arguments, check=False)
         return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
 
-    def replace_process(self, arguments: Sequence[str]) -> None:
-        """Become podman: standard streams, signals and exit status need no copying then."""
-        command = self.command(*arguments)
-        os.execvpe(command[0], command, self.env)
-
     def wrapper(self) -> str:
         """Return a script with which other programs (molecule, testinfra) use the lab's podman."""
         lines = ["#!/bin/sh", "# The podman of the lab, made by tools/lab."]
         lines += [f"export {key}={self.env[key]}" for key in ("CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF")]
         if self.machine.needs_namespace:
-            lines.append(f'read -r pid < {self.paths.runtime}/namespace.pid')
-            lines.append(f'exec nsenter --target "$pid" --mount --wd=/ {shutil.which("podman") or "podman"} "$@"')
-        else:
-            lines.append(f'exec {shutil.which("podman") or "podman"} "$@"')
+            lines.append(f"read -r pid < {self.paths.runtime}/namespace.pid")
+        enter = 'nsenter --target "$pid" --mount --wd=/ ' if self.machine.needs_namespace else ""
+        lines.append(f'exec {enter}{shutil.which("podman") or "podman"} "$@"')
         return "\n".join(lines) + "\n"
 
 
-def network() -> dict[str, object]:
+def network(subnet: ipaddress.IPv4Network) -> dict[str, object]:
     """Return the network that lab hosts are on, in podman's own format."""
     return {
         "name": NETWORK,
-        "id": "68".rjust(64, "0"),
+        "id": NETWORK.encode().hex().rjust(64, "0"),
         "driver": "bridge",
-        "network_interface": BRIDGE,
+        "network_interface": f"hotstack-lab{subnet.network_address.packed[2] - 77}",
         "created": "2026-01-01T00:00:00Z",
-        "subnets": [{"subnet": SUBNET, "gateway": GATEWAY}],
+        "subnets": [{"subnet": str(subnet), "gateway": str(subnet[1])}],
         "ipv6_enabled": False,
         "internal": False,
         "dns_enabled": False,
@@ -138,5 +148,8 @@ def write(path: Path, text: str) -> bool:
     """Write a file if its content differs, and tell whether it did."""
     if path.exists() and path.read_text() == text:
         return False
-    path.write_text(text)
+    # Another tools/lab may read it at this moment.
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    part.write_text(text)
+    part.replace(path)
     return True

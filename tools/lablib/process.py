@@ -61,8 +61,13 @@ class Phases:
         start = time.monotonic()
         yield
         seconds = round(time.monotonic() - start, 1)
-        say(f"    {seconds:.1f} s")
-        self.record.parent.mkdir(parents=True, exist_ok=True)
+        say(f"    {name}: {seconds:.1f} s")
+        self.keep(name, seconds)
+
+    def keep(self, name: str, seconds: float) -> None:
+        """Record how long something took."""
+        if not self.record.parent.exists():
+            return
         line = {"time": int(time.time()), "lab": self.lab, "phase": name, "seconds": seconds}
         with self.record.open("a") as sink:
             sink.write(json.dumps(line) + "\n")
