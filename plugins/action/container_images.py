@@ -66,6 +66,11 @@ def poll_command(run: dict[str, Any], seen: int) -> str:
     )
 
 
+def show(display: Display, line: str) -> None:
+    """Show a line at once: Ansible's standard output waits in a buffer where it is no terminal, errors do not."""
+    display.display(line, stderr=True)
+
+
 class ActionModule(ActionBase):  # type: ignore[misc]
     """Build the images that are missing, and say how it goes."""
 
@@ -93,7 +98,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
         display = Display()
         folder, missing = arguments["folder"], ", ".join(result["missing"])
-        display.display(f"Building {missing}; the logs are {folder}/<image>.log")
+        show(display, f"Building {missing}; the logs are {folder}/<image>.log")
         started = self._execute_module(
             MODULE, {**arguments, "prune": False, "images": wanted, "build": True}, task_vars=variables
         )
@@ -128,7 +133,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             lines, result = read_poll(answer["stdout"])
             seen += len(lines)
             for line in lines:
-                display.display(f"  {line}")
+                show(display, f"  {line}")
             if result is not None:
                 return result
             time.sleep(POLL_SECONDS)
@@ -138,5 +143,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if not result.get("failed"):
             verb = "would be built" if self._task.check_mode else "built"
             missing = ", ".join(result["missing"])
-            result["msg"] = f"Images {verb}: {missing}." if missing else "All images are there already; nothing was built."
+            result["msg"] = (
+                f"Images {verb}: {missing}." if missing else "All images are there already; nothing was built."
+            )
         return result

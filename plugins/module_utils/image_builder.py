@@ -42,7 +42,9 @@ def output_of(command: list[str], what: str) -> str:
 
 def listed_images() -> list[dict[str, Any]]:
     """Return the images of this host."""
-    images: list[dict[str, Any]] = json.loads(output_of(["podman", "images", "--format", "json"], "list images") or "[]")
+    images: list[dict[str, Any]] = json.loads(
+        output_of(["podman", "images", "--format", "json"], "list images") or "[]"
+    )
     return images
 
 
@@ -92,7 +94,9 @@ class Builder:
 
     def remove_abandoned(self) -> None:
         """Remove what a killed build left behind."""
-        listed = json.loads(output_of(["podman", "ps", "--all", "--external", "--format", "json"], "list containers") or "[]")
+        listed = json.loads(
+            output_of(["podman", "ps", "--all", "--external", "--format", "json"], "list containers") or "[]"
+        )
         for container in decide.abandoned_containers(listed):
             subprocess.run(["podman", "rm", "--force", container], check=False, capture_output=True)
 
@@ -157,7 +161,7 @@ class Builder:
         append(os.path.join(self.folder, "timings.jsonl"), decide.timing(name, seconds, time.time()))
 
     def root_filesystem(self, image: dict[str, Any], log: str, started: float) -> str:
-        """Return what the base image is made from: an image pulled from a registry, or one of the distribution's packages."""
+        """Return what the base image is made from: an image of a registry, or one of the distribution's packages."""
         base = self.parameters["base"]
         if base["source"] in ("registry", "auto"):
             seconds = PROBE_SECONDS if base["source"] == "auto" else PULL_SECONDS
@@ -209,7 +213,7 @@ class Builder:
         if self.stopped.is_set():
             raise BuildError(f"Image {name} was not built, because another one failed.")
         output: list[str] = []
-        step: list[decide.Step] = []
+        steps: dict[str, decide.Step] = {}
         ended = threading.Event()
         child = subprocess.Popen(
             command,
@@ -226,19 +230,18 @@ class Builder:
 
         def repeat() -> None:
             while not ended.wait(REPEAT_SECONDS):
-                if step:
-                    self.tell(decide.progress_line(name, step[-1], time.monotonic() - started))
+                if steps:
+                    self.tell(decide.repeated_line(name, list(steps.values()), time.monotonic() - started))
 
         threading.Thread(target=repeat, daemon=True).start()
-        assert child.stdout is not None
         with open(log, "a", encoding="utf-8") as file:
-            for line in child.stdout:
+            for line in child.stdout or ():
                 file.write(line)
                 file.flush()
                 output = [*output[1 - decide.LAST_LINES :], line.rstrip()]
                 found = decide.read_step(line)
                 if found:
-                    step.append(found)
+                    steps[found.stage] = found
                     self.tell(decide.progress_line(name, found, time.monotonic() - started))
         status = child.wait()
         ended.set()
@@ -265,7 +268,7 @@ def write_files(folder: str, files: dict[str, str]) -> None:
 
 
 def prune(references: set[str], dry: bool) -> tuple[list[str], list[str]]:
-    """Remove the images of ours that are not among the references; return those removed, and those kept because in use."""
+    """Remove the images of ours that are not among the references; return those removed, and those kept as in use."""
     removed: list[str] = []
     kept: list[str] = []
     for image in decide.superseded_images(listed_images(), references):

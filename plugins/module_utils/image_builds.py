@@ -29,8 +29,9 @@ STEP = re.compile(r"^(?:\[(?P<stage>\d+)/(?P<stages>\d+)\] )?STEP (?P<step>\d+)/
 
 
 class Step(NamedTuple):
-    """Where a build is."""
+    """Where a stage of a build is."""
 
+    stage: str
     number: str
     text: str
 
@@ -43,7 +44,7 @@ def read_step(line: str) -> Step | None:
     number = f"step {match['step']}/{match['steps']}"
     if match["stages"] and match["stages"] != "1":
         number = f"stage {match['stage']}/{match['stages']}, {number}"
-    return Step(number, match["text"])
+    return Step(match["stage"] or "1", number, match["text"])
 
 
 def progress_line(image: str, step: Step, seconds: float) -> str:
@@ -52,6 +53,13 @@ def progress_line(image: str, step: Step, seconds: float) -> str:
     if len(text) > 60:
         text = text[:57] + "..."
     return f"{image}: {step.number}, {seconds:.0f} s: {text}"
+
+
+def repeated_line(image: str, steps: list[Step], seconds: float) -> str:
+    """Return what to tell of a build whose steps take long; stages run beside each other."""
+    if len(steps) == 1:
+        return progress_line(image, steps[0], seconds)
+    return f"{image}: {' and '.join(step.number for step in steps)}, {seconds:.0f} s"
 
 
 def missing_images(images: list[dict[str, Any]], present: set[str]) -> list[str]:
@@ -78,7 +86,9 @@ def abandoned_containers(listed: list[dict[str, Any]]) -> list[str]:
         line["Id"]
         for line in listed
         if str(line.get("Image", "")).startswith(REPOSITORY)
-        and any(name.endswith("-working-container") or "-working-container-" in name for name in line.get("Names") or [])
+        and any(
+            name.endswith("-working-container") or "-working-container-" in name for name in line.get("Names") or []
+        )
     ]
 
 
@@ -92,12 +102,18 @@ def build_settings(parameters: dict[str, Any], suite: str, ca: str) -> dict[str,
     apt = [f'Dir::Etc::SourceList "{SETTINGS}/sources.list";', 'Dir::Etc::SourceParts "-";']
     lines = apt if parameters["package_mirror"] else []
     if parameters["proxy"]:
-        lines = [*lines, f'Acquire::http::Proxy "{parameters["proxy"]}";', f'Acquire::https::Proxy "{parameters["proxy"]}";']
+        lines = [
+            *lines,
+            f'Acquire::http::Proxy "{parameters["proxy"]}";',
+            f'Acquire::https::Proxy "{parameters["proxy"]}";',
+        ]
     if ca:
         lines = [*lines, f'Acquire::https::CAInfo "{SETTINGS}/ca.pem";']
     files = {"apt.conf": "".join(f"{line}\n" for line in lines), "environment": "", "ca.pem": ca}
     if parameters["package_mirror"]:
-        files["sources.list"] = "".join(f"deb {line}\n" for line in package_sources(parameters["package_mirror"], suite))
+        files["sources.list"] = "".join(
+            f"deb {line}\n" for line in package_sources(parameters["package_mirror"], suite)
+        )
     if parameters["python_index"]:
         index = shlex.quote(parameters["python_index"])
         files["environment"] = f"export PIP_INDEX_URL={index}\nexport UV_DEFAULT_INDEX={index}\n"
@@ -153,7 +169,9 @@ def build_command(image: dict[str, Any], parent: str, folder: str) -> list[str]:
 def failure(image: str, status: int, output: list[str], log: str) -> str:
     """Return the message of a build that failed: its last lines, and where the others are."""
     last = "\n".join(output[-LAST_LINES:])
-    return f"Image {image} could not be built: exit status {status}. Its last lines are:\n{last}\nThe whole log is {log}."
+    return (
+        f"Image {image} could not be built: exit status {status}. Its last lines are:\n{last}\nThe whole log is {log}."
+    )
 
 
 def timing(image: str, seconds: float, finished: float) -> str:

@@ -10,11 +10,11 @@ module: container_images
 short_description: Build the images that are missing on this host
 version_added: 0.1.0
 description:
-  - Builds images of the folder containerfiles/ of this collection with podman. What is there already is left alone. An image
-    is found by its reference, which holds a digest of all that it is made from.
+  - Builds images of the folder containerfiles/ of this collection with podman. What is there already is left alone. An
+    image is found by its reference, which holds a digest of all that it is made from.
   - While it builds, the steps of all images are shown. Each image has a log of its own.
-  - The options other than O(names) and O(prune) are filled in by the action plugin of the same name, from the settings of
-    this collection.
+  - The options other than O(names) and O(prune) are filled in by the action plugin of the same name, from the settings
+    of this collection.
 author:
   - The hotstack.os authors (@hotstack)
 options:
@@ -137,7 +137,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hotstack.os.plugins.module_utils import image_builder, image_builds
-from ansible_collections.hotstack.os.plugins.module_utils.image_builder import BuildError, Builder
+from ansible_collections.hotstack.os.plugins.module_utils.image_builder import Builder, BuildError
 
 ARGUMENTS: dict[str, Any] = {
     "names": {"type": "list", "elements": "str"},
