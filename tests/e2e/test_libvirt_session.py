@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 from lab import Lab
@@ -25,30 +27,46 @@ DOMAIN = """
 """
 
 
+# Everything at once: each look into the lab host takes its time.
+LOOK = f"""
+pid=$(systemctl --user --machine=hotstack@ show --property=MainPID --value {UNIT})
+guests=$(virsh --quiet --connect "{SOCKET}" list --all --name 2>&1) && answers=true || answers=false
+cmp --silent {PROGRAM} {COPY} && same=true || same=false
+guest=$(pgrep --uid hotstack --full "guest={GUEST}" | tail -n 1)
+cat <<END
+{{
+  "daemon": "$pid", "answers": $answers, "same": $same, "guest": "$guest",
+  "names": "$(echo $guests)", "program": "$(readlink /proc/$pid/exe)",
+  "tap": "$(ip -brief link show dev {TAP} 2>/dev/null | cut -d ' ' -f 1)",
+  "copy": "$(stat --format='%U:%G %a' {COPY}) $(getcap {COPY} | cut -d ' ' -f 2)"
+}}
+END
+"""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What there is in the lab host at a moment."""
+
+    daemon: str
+    answers: bool
+    same: bool
+    guest: str
+    names: str
+    program: str
+    tap: str
+    copy: str
+
+
+def look(lab: Lab) -> Look:
+    """Look at daemon, guest and copy."""
+    return Look(**json.loads(lab.shell(LOOK)))
+
+
 def virsh(lab: Lab, *words: str, data: str | None = None) -> str:
     """Ask the session libvirt as root."""
     command = f'virsh --quiet --connect "{SOCKET}" "$@"'
     return lab.run("sh", "-c", command, "sh", *words, data=data, timeout=60).strip()
-
-
-def answers(lab: Lab) -> bool:
-    """Tell whether the session libvirt answers."""
-    return lab.attempt("sh", "-c", f'virsh --quiet --connect "{SOCKET}" list').returncode == 0
-
-
-def systemctl(lab: Lab, *words: str) -> str:
-    """Talk to the service manager of the user."""
-    return lab.run("systemctl", "--user", "--machine=hotstack@", *words).strip()
-
-
-def daemon(lab: Lab) -> str:
-    """Return the process id of the session libvirt."""
-    return systemctl(lab, "show", "--property=MainPID", "--value", UNIT)
-
-
-def guest_process(lab: Lab) -> str:
-    """Return the process id of the guest."""
-    return lab.run("pgrep", "--full", f"guest={GUEST}", check=False).strip()
 
 
 @pytest.fixture(scope="module")
@@ -62,29 +80,32 @@ def guest(deployed: Lab) -> Iterator[Lab]:
 
 def test_root_reaches_the_session(deployed: Lab) -> None:
     """Ask as the containers do."""
-    assert GUEST not in virsh(deployed, "list", "--all")
-    uid = deployed.run("id", "--user", "hotstack").strip()
-    socket = f"/run/user/{uid}/libvirt/libvirt-sock"
-    assert deployed.run("stat", "--format=%U:%G %a", socket).strip() == "hotstack:kvm 770"
+    now = look(deployed)
+    assert now.answers, now.names
+    assert now.copy == "root:hotstack 750 cap_net_admin=ep"
+    socket = deployed.shell("stat --format='%U:%G %a' /run/user/$(id -u hotstack)/libvirt/libvirt-sock")
+    assert socket.strip() == "hotstack:kvm 770"
 
 
 def test_guest_gets_its_network_device(guest: Lab) -> None:
-    """Making the device takes the capability."""
-    assert GUEST in virsh(guest, "list", "--name")
-    assert TAP in guest.run("ip", "link", "show", "dev", TAP)
-    uid = guest.run("id", "--user", "hotstack").strip()
-    assert guest.shell(f"grep ^Uid: /proc/{guest_process(guest)}/status").split()[1] == uid
-    assert guest.shell(f"grep ^CapEff: /proc/{guest_process(guest)}/status").split()[1] == "0" * 16
+    """Making the device takes the capability, which the guest itself does not have."""
+    now = look(guest)
+    assert GUEST in now.names.split()
+    assert now.tap == TAP
+    status = guest.shell(f"id -u hotstack; grep -E '^(Uid|CapEff):' /proc/{now.guest}/status").split()
+    assert status[2] == status[0]
+    assert status[-1] == "0" * 16
 
 
 def test_session_and_system_do_not_see_each_other(guest: Lab) -> None:
     """Define a guest in the system's libvirt, which nothing of ours touches."""
-    guest.run("virsh", "--connect=qemu:///system", "define", "/dev/stdin", data=DOMAIN.format(name=OTHER, devices=""))
+    system = "virsh --quiet --connect=qemu:///system"
+    guest.run(*system.split(), "define", "/dev/stdin", data=DOMAIN.format(name=OTHER, devices=""))
     try:
-        assert OTHER not in virsh(guest, "list", "--all", "--name").split()
-        assert guest.run("virsh", "--connect=qemu:///system", "list", "--all", "--name").split() == [OTHER]
+        assert OTHER not in look(guest).names.split()
+        assert guest.shell(f"{system} list --all --name").split() == [OTHER]
     finally:
-        guest.run("virsh", "--connect=qemu:///system", "undefine", OTHER)
+        guest.shell(f"{system} undefine {OTHER}")
 
 
 def test_other_users_can_not_use_the_capability(deployed: Lab) -> None:
@@ -97,38 +118,36 @@ def test_other_users_can_not_use_the_capability(deployed: Lab) -> None:
 @pytest.mark.parametrize("how", ["restart", "SIGTERM", "SIGKILL"])
 def test_guest_outlives_the_daemon(guest: Lab, how: str) -> None:
     """End the daemon in different ways; the new one finds the guest again."""
-    process, old = guest_process(guest), daemon(guest)
-    if how == "restart":
-        systemctl(guest, "restart", UNIT)
-    else:
-        guest.run("kill", f"-{how}", old)
-    guest.wait(lambda: daemon(guest) not in {old, "0"} and answers(guest), "the session libvirt is back", 30)
-    assert GUEST in virsh(guest, "list", "--name").split()
-    assert guest_process(guest) == process
-    assert TAP in guest.run("ip", "link", "show", "dev", TAP)
+    before = look(guest)
+    restart = f"systemctl --user --machine=hotstack@ restart {UNIT}"
+    guest.shell(restart if how == "restart" else f"kill -s {how[3:]} {before.daemon}")
+
+    def back() -> Look | None:
+        now = look(guest)
+        return now if now.answers and now.daemon not in {before.daemon, "0"} else None
+
+    now = guest.wait(back, "the session libvirt is back", 30)
+    assert GUEST in now.names.split()
+    assert (now.guest, now.tap) == (before.guest, TAP)
 
 
 def test_package_update(guest: Lab) -> None:
     """Replace the program as a package update does: copy, capability and daemon follow, guests stay."""
-    process = guest_process(guest)
-    guest.shell(f"cp --preserve=all {PROGRAM} {PROGRAM}.kept")
+    before = look(guest)
+
+    def followed() -> Look | None:
+        now = look(guest)
+        return now if now.same and now.answers and now.program == COPY else None
+
+    update = f"cp --preserve=mode {PROGRAM} {PROGRAM}.new && echo >>{PROGRAM}.new && mv {PROGRAM}.new {PROGRAM}"
+    guest.shell(f"cp --preserve=all {PROGRAM} {PROGRAM}.kept && {update}")
     try:
-        for step in (f"cp {PROGRAM}.kept {PROGRAM}.new && echo >>{PROGRAM}.new", f"mv {PROGRAM}.kept {PROGRAM}.new"):
-            guest.shell(f"{step} && mv {PROGRAM}.new {PROGRAM}")
-            guest.wait(lambda: same(guest) and runs_copy(guest) and answers(guest), "the new program runs", 60)
-            assert "cap_net_admin=ep" in guest.run("getcap", COPY)
-            assert guest.run("stat", "--format=%U:%G %a", COPY).strip() == "root:hotstack 750"
+        updated = guest.wait(followed, "the session runs the new program", 60)
     finally:
-        guest.shell(f"test ! -e {PROGRAM}.kept || mv {PROGRAM}.kept {PROGRAM}")
-    assert GUEST in virsh(guest, "list", "--name").split()
-    assert guest_process(guest) == process
-
-
-def same(lab: Lab) -> bool:
-    """Tell whether the copy is one of what the package brings."""
-    return lab.attempt("cmp", "--silent", PROGRAM, COPY).returncode == 0
-
-
-def runs_copy(lab: Lab) -> bool:
-    """Tell whether the daemon runs the copy that lies there now."""
-    return lab.run("readlink", f"/proc/{daemon(lab)}/exe", check=False).strip() == COPY
+        guest.shell(f"mv {PROGRAM}.kept {PROGRAM}")
+    restored = guest.wait(followed, "the session runs the old program again", 60)
+    assert len({before.daemon, updated.daemon, restored.daemon}) == 3
+    for now in (updated, restored):
+        assert now.copy == "root:hotstack 750 cap_net_admin=ep"
+        assert GUEST in now.names.split()
+        assert (now.guest, now.tap) == (before.guest, TAP)
