@@ -46,14 +46,16 @@ class Watch:
         if state == "activating" and self.began is None:
             self.began = now
         waited = 0 if self.began is None else round(now - self.began)
-        cause = f"result {unit.get('Result', 'unknown')}, exit status {unit.get('ExecMainStatus', 'unknown')}"
+        cause = ""
+        if unit.get("Result", "success") != "success":
+            cause = f" (result {unit['Result']}, exit status {unit.get('ExecMainStatus', 'unknown')})"
         reason = None
         if unit.get("LoadState", "loaded") != "loaded":
             reason = f"because systemd could not load its unit ({unit['LoadState']})"
         elif state in ("failed", "inactive") and not pending:
-            reason = f"after {waited} s ({cause})"
+            reason = f"after {waited} s{cause}"
         elif restarted >= RESTARTS_ALLOWED:
-            reason = f"after {waited} s and {restarted} restarts ({cause})"
+            reason = f"after {waited} s and {restarted} restarts{cause}"
         elif self.began is not None and now - self.began >= self.timeout:
             reason = f"within {self.timeout} s ({restarted} restarts)"
         return reason

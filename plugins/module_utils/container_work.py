@@ -133,7 +133,8 @@ def closure(names: list[str], needs: dict[str, list[str]]) -> list[str]:
 def failure(job: Job, run: host.Runner, name: str, reason: str) -> str:
     """Return the one message that ends the play when a service does not become healthy."""
     said = host.last_health(run, name)
-    parts = [f"{PREFIX}{name} did not become healthy {reason}."]
+    one_shot = any(container.name == name and container.stamp for container in job.wanted)
+    parts = [f"{PREFIX}{name} did not {'succeed' if one_shot else 'become healthy'} {reason}."]
     if said:
         parts.append(f"Its health command said: {said}")
     parts.append(f"Its last log lines:\n{host.last_lines(run, name)}\nSee more with: journalctl -u {PREFIX}{name}")
