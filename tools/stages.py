@@ -48,7 +48,7 @@ def stages(path: str, cache: Path) -> list[Stage]:
     tree = str(collections_tree(ROOT))
     base = {"PATH": path, "ANSIBLE_COLLECTIONS_PATH": tree, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
     lab = {**base, "HOTSTACK_LAB_NAME": LAB_NAME}
-    end_to_end = ["pytest", "tests/e2e", "-v", "--durations=0"]
+    end_to_end = ["pytest", "tests/e2e", "-vv", "--durations=15"]
     return [
         lint(base),
         unit(base, cache),

@@ -137,8 +137,9 @@ class Lab:
         self.run("systemctl", "reset-failed", f"{PLAY_UNIT}.service", check=False)
         environment = 'set -a; . /etc/environment; set +a; exec ansible-playbook hotstack.os.site "$@"'
         inherited = [f"--setenv={name}" for name in ("PATH", "ANSIBLE_CONFIG")]
-        command = ["systemd-run", f"--unit={PLAY_UNIT}", "--collect", "--service-type=exec", "--quiet", "--working-directory=/opt/hotstack-os/source", *inherited]
-        self.run(*command, "--setenv=HOME=/root", "sh", "-c", environment, "sh", *options)
+        command = ["systemd-run", f"--unit={PLAY_UNIT}", "--collect", "--service-type=exec", "--quiet", *inherited]
+        command += ["--setenv=HOME=/root", "--working-directory=/opt/hotstack-os/source"]
+        self.run(*command, "sh", "-c", environment, "sh", *options)
         try:
             yield
             assert self.active(f"{PLAY_UNIT}.service"), "The playbook ended before it could be killed."
