@@ -112,7 +112,7 @@ class Builder:
                 ca = bundle.read()
         suite = self.parameters["base"]["suite"]
         write_files(os.path.join(self.folder, "settings"), decide.build_settings(self.parameters, suite, ca))
-        os.makedirs(os.path.join(self.folder, "cache"), exist_ok=True)
+        os.makedirs(self.parameters["cache"], exist_ok=True)
 
     def remove_inputs(self) -> None:
         """Remove the build contexts and the settings, which may hold a proxy's password."""
@@ -155,7 +155,7 @@ class Builder:
             pass
         started = time.monotonic()
         parent = image["parent"] or self.root_filesystem(image, log, started)
-        self.run(name, decide.build_command(image, parent, self.folder), log, started)
+        self.run(name, decide.build_command(image, parent, self.folder, self.parameters["cache"]), log, started)
         seconds = time.monotonic() - started
         self.tell(f"{name}: built in {seconds:.0f} s: {image['reference']}")
         append(os.path.join(self.folder, "timings.jsonl"), decide.timing(name, seconds, time.time()))

@@ -149,7 +149,7 @@ def bootstrap_command(parameters: dict[str, Any], suite: str, archive: str) -> l
     return command
 
 
-def build_command(image: dict[str, Any], parent: str, folder: str) -> list[str]:
+def build_command(image: dict[str, Any], parent: str, folder: str, cache: str) -> list[str]:
     """Return the command that builds an image, and names it only once it is complete."""
     users = [f"{name}:{number}" for name, number in sorted(image["users"].items(), key=lambda user: user[1])]
     arguments = {"PARENT": parent, "RELEASE": image["release"], "USERS": " ".join(users)}
@@ -159,7 +159,7 @@ def build_command(image: dict[str, Any], parent: str, folder: str) -> list[str]:
     return [
         *("podman", "build", "--layers=false", "--force-rm", "--jobs=2", "--network=host", "--pull=never"),
         *("--file", os.path.join(context, "Containerfile"), "--tag", image["reference"]),
-        *("--volume", f"{folder}/settings:{SETTINGS}:ro,z", "--volume", f"{folder}/cache:{CACHE}:z"),
+        *("--volume", f"{folder}/settings:{SETTINGS}:ro,z", "--volume", f"{cache}:{CACHE}:z"),
         *(f"--label={LABEL}.{name}={value}" for name, value in labels.items()),
         *(f"--build-arg={name}={value}" for name, value in arguments.items() if name in used),
         context,

@@ -195,6 +195,7 @@ RULES: dict[str, Rule] = {
     "hotstack_os_base_suite": matching(r"[a-z][a-z0-9.-]*", "the name of a distribution's suite such as trixie"),
     "hotstack_os_build_parallel": between(1, 64),
     "hotstack_os_build_proxy": url,
+    "hotstack_os_build_cache_dir": folder,
     "hotstack_os_ca_bundle": file,
     "hotstack_os_container_network": network(16, 25),
     "hotstack_os_data_dir": folder,

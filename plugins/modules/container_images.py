@@ -43,7 +43,10 @@ options:
     elements: str
     default: []
   folder:
-    description: The folder for logs, the cache of downloads and the timings.
+    description: The folder for logs and timings.
+    type: path
+  cache:
+    description: The folder for what builds downloaded and compiled.
     type: path
   parallel:
     description: How many images are built at once.
@@ -129,6 +132,7 @@ run:
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -146,6 +150,7 @@ ARGUMENTS: dict[str, Any] = {
     "images": {"type": "list", "elements": "dict", "default": []},
     "references": {"type": "list", "elements": "str", "default": []},
     "folder": {"type": "path"},
+    "cache": {"type": "path"},
     "parallel": {"type": "int", "default": 2},
     "base": {
         "type": "dict",
@@ -165,11 +170,14 @@ ARGUMENTS: dict[str, Any] = {
 
 def run(parameters: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Say what is missing, remove what is not wanted any more, and start a build if one is wanted."""
-    missing = image_builds.missing_images(
-        parameters["images"], image_builder.present_references(image_builder.listed_images())
-    )
     removed: list[str] = []
     kept: list[str] = []
+    if check_mode and shutil.which("podman") is None:
+        # A fresh host, on which only a real run installs podman.
+        missing = image_builds.missing_images(parameters["images"], set())
+        return {"changed": bool(missing), "missing": missing, "removed": removed, "kept": kept}
+    present = image_builder.present_references(image_builder.listed_images())
+    missing = image_builds.missing_images(parameters["images"], present)
     if parameters["prune"]:
         wanted = set(parameters["references"])
         wanted |= {image_builds.rootfs_reference(image) for image in parameters["images"] if not image["parent"]}

@@ -149,7 +149,7 @@ def test_bootstrap_command() -> None:
 
 
 def test_build_command() -> None:
-    command = image_builds.build_command(IMAGES[1], "localhost/hotstack-os-base:1", "/b")
+    command = image_builds.build_command(IMAGES[1], "localhost/hotstack-os-base:1", "/b", "/c")
     assert command[:2] == ["podman", "build"]
     assert command[command.index("--tag") + 1] == "localhost/hotstack-os-infra:1"
     assert "--build-arg=PARENT=localhost/hotstack-os-base:1" in command
@@ -157,6 +157,7 @@ def test_build_command() -> None:
     # The Containerfile does not ask for it, and podman would warn.
     assert not [part for part in command if "RELEASE" in part]
     assert f"--label=io.hotstack-os.digest={'d' * 64}" in command
+    assert "/c:/run/hotstack-os-cache:z" in command
     assert command[-1] == "/b/context/infra"
 
 

@@ -87,6 +87,7 @@ class Host:
             "images": [image("base"), image("infra", "base"), image("openstack", "base")],
             "references": [],
             "folder": str(self.folder / "build"),
+            "cache": str(self.folder / "cache"),
             "parallel": 2,
             "base": {"source": "bootstrap", "image": "debian:x", "suite": "trixie"},
             "package_mirror": "",
@@ -250,6 +251,12 @@ def test_module_says_what_is_missing(host: Host) -> None:
         assert result == {"changed": True, "missing": ["infra", "openstack"], "removed": [], "kept": []}
     host.images(["base", "infra", "openstack"])
     assert container_images.run(host.parameters(), False)["changed"] is False
+
+
+def test_check_mode_on_a_fresh_host(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    (host.folder / "bin" / "podman").unlink()
+    monkeypatch.setenv("PATH", str(host.folder / "bin"))
+    assert container_images.run(host.parameters(prune=True), True)["missing"] == ["base", "infra", "openstack"]
 
 
 @pytest.mark.parametrize("check_mode", [True, False])
