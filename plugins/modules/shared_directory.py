@@ -29,7 +29,7 @@ options:
     default: kvm
   mode:
     description:
-      - The mode, an octal number in quotes. The default has the setgid bit: what is made inside gets the group.
+      - The mode, an octal number in quotes. With the setgid bit of the default, what is made inside gets the group.
     type: str
     default: "2775"
   mend:
