@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 SCENARIO = Path(__file__).resolve().parents[1]
-SECRET = "toy-s3cret/x"  # noqa: S105 - a toy's
+SECRET = "toy-s3cret/x"
+RUNTIME = "/var/lib/hotstack-os/runtime"
 TOYS = ("toy-step", "toy-store", "toy-web")
 
 
@@ -123,7 +124,7 @@ def test_a_one_shot_runs_again_only_when_it_changed(lab: Host) -> None:
     play(toy_step_command="echo again > /data/step")
     assert lab.run("cat /var/lib/hotstack-os/toy/step") == "again"
     assert lab.started()["toy-web"] == times["toy-web"]
-    assert len(lab.run("ls /var/lib/hotstack-os/runtime/stamps").split()) == 1
+    assert len(lab.run(f"ls {RUNTIME}/stamps").split()) == 1
     play()
 
 
@@ -166,7 +167,7 @@ def test_a_service_that_never_becomes_healthy_is_named(lab: Host) -> None:
 
 def lab_toys(**changes: Any) -> list[dict[str, Any]]:
     """Return the definitions of the toys with other values for toy-web."""
-    import yaml  # noqa: PLC0415 - Ansible brings it
+    import yaml
 
     with open(SCENARIO / "vars.yml", encoding="utf-8") as stream:
         toys: list[dict[str, Any]] = yaml.safe_load(stream)["toy_containers"]
@@ -241,7 +242,8 @@ def test_absent_removes_all_but_data(lab: Host) -> None:
     play("--check", toy_state="absent", toy_absent=None)
     assert lab.run("podman ps --quiet --filter name=hotstack-os-toy-store") != ""
     play(toy_state="absent", toy_absent=None)
-    assert lab.run("ls /etc/containers/systemd /var/lib/hotstack-os/runtime/config /var/lib/hotstack-os/runtime/stamps | grep toy") == ""
+    for folder in ("/etc/containers/systemd", f"{RUNTIME}/config", f"{RUNTIME}/stamps"):
+        assert lab.run(f"ls {folder}") == ""
     assert lab.run("systemctl list-units --all --no-legend 'hotstack-os-toy-*'") == ""
     assert lab.host.file("/var/lib/hotstack-os/toy/step").exists
     assert "changed=0" in play(toy_state="absent", toy_absent=None)
