@@ -145,11 +145,11 @@ def test_the_outside_reaches_no_container(network: Lab) -> None:
 
 
 @pytest.mark.parametrize("place", ["host", "container", "guest"])
-@pytest.mark.parametrize("server", ["172.31.0.129", "172.31.0.10"])
-@pytest.mark.parametrize("protocol", ["+notcp", "+tcp"])
-def test_names(network: Lab, place: str, server: str, protocol: str) -> None:
-    options = ["+short", "+time=3", "+tries=1", protocol, f"@{server}", "keystone.hotstack-os.local"]
-    assert network.run(*within(network, place), "dig", *options).strip() == "172.31.0.129"
+def test_names(network: Lab, place: str) -> None:
+    asked = ["keystone.hotstack-os.local", "+short", "+time=3", "+tries=1"]
+    ways = [(f"@{server}", *asked, way) for server in ("172.31.0.129", "172.31.0.10") for way in ("+notcp", "+tcp")]
+    answers = network.run(*within(network, place), "dig", *(word for way in ways for word in way)).split()
+    assert answers == ["172.31.0.129"] * len(ways)
 
 
 def test_a_reload_of_firewalld_changes_nothing(network: Lab) -> None:
