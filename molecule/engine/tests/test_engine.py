@@ -169,7 +169,7 @@ def lab_toys(**changes: Any) -> list[dict[str, Any]]:
     """Return the definitions of the toys with other values for toy-web."""
     import yaml
 
-    with open(SCENARIO / "vars.yml", encoding="utf-8") as stream:
+    with open(SCENARIO / "vars/toys.yml", encoding="utf-8") as stream:
         toys: list[dict[str, Any]] = yaml.safe_load(stream)["toy_containers"]
     toys[0].update(changes)
     return toys

@@ -103,7 +103,7 @@ def settings() -> dict[str, Any]:
     }
 
 
-class FakeAction(containers.ActionModule):  # type: ignore[misc]
+class FakeAction(containers.ActionModule):
     """Reads credentials from an attribute and keeps what the module would get."""
 
     credentials: str = ""
