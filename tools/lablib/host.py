@@ -13,14 +13,14 @@ from pathlib import Path
 
 from lablib import before, images, process
 from lablib import machine as outer
-from lablib.paths import NETWORK, Paths
+from lablib.paths import Paths
 from lablib.podman import Podman, write
 from lablib.process import LabError, Phases, say
 
 CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 BOOTED = ("running", "degraded")
 STATUS = """
-echo "systemd: $(systemctl is-system-running), $(uptime -p)"
+echo "systemd: $(systemctl is-system-running), up $(ps -o etime= -p 1 | tr -d " ")"
 systemctl list-units --failed --plain --no-legend
 systemctl list-units --all --plain --no-legend --type=target,service 'hotstack-os*' | awk '{print $3, $4, $1}' | sort
 podman ps --all --filter name=hotstack-os- --format '{{.Status}}  {{.Names}}' | sort -k2
@@ -137,7 +137,9 @@ class LabHost:
         cache = self.paths.cache / "builds"
         for directory in (containers, journal, cache):
             directory.mkdir(parents=True, exist_ok=True)
-        options = ["--detach", f"--name={self.paths.name}", f"--hostname={self.paths.name}", f"--network={NETWORK}"]
+        network = self.paths.network
+        options = ["--detach", f"--name={self.paths.name}", f"--hostname={self.paths.name}"]
+        options.append(f"--network={network.stem if network else 'none'}")
         # systemd in the lab host owns these files as on a machine, instead of podman.
         options += ["--no-hosts", "--dns=none"]
         options += ["--privileged", "--systemd=always", "--cgroupns=private", "--stop-timeout=120"]

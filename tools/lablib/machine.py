@@ -18,6 +18,9 @@ CAP_SYS_RESOURCE = 24
 # In the lab host: crun without the limits that the kernel's cgroup tree can't hold.
 INNER_RUNTIME = "/usr/local/libexec/hotstack-lab-runtime"
 
+# Lab hosts are in 10.213.77.0/24, or in the next one that is free.
+FIRST_SUBNET = 77
+
 # A program that the lab needs, and the package that has it, by the package manager that installs it.
 PROGRAMS: dict[str, dict[str, str]] = {
     "podman": {"apt-get": "podman", "dnf": "podman"},
@@ -121,7 +124,7 @@ def free_subnet(routes: str) -> ipaddress.IPv4Network:
             taken.append(ipaddress.IPv4Network(word, strict=False))
         except ValueError:
             continue
-    for number in range(77, 256):
+    for number in range(FIRST_SUBNET, 256):
         wanted = ipaddress.IPv4Network(f"10.213.{number}.0/24")
         if not any(wanted.overlaps(other) for other in taken):
             return wanted

@@ -13,7 +13,6 @@ from lablib.process import LabError
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEFINITION = ROOT / "molecule" / "lab_host"
 IMAGE = "localhost/hotstack-lab"
-NETWORK = "hotstack-lab"
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,11 @@ class Paths:
     def lab(self) -> Path:
         """What only this lab has."""
         return self.state / "labs" / self.name
+
+    @property
+    def network(self) -> Path | None:
+        """The definition of the network that lab hosts are on; its name is the file's and the interface's."""
+        return next(iter((self.state / "networks").glob("*.json")), None)
 
     @property
     def given(self) -> Path:

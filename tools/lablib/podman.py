@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lablib import machine as outer
 from lablib import process
-from lablib.paths import NETWORK, Paths
+from lablib.paths import Paths
 from lablib.process import LabError
 
 HOLDER = "hotstack-lab-namespace"
@@ -57,14 +57,10 @@ class Podman:
         write(seen, boot)
         conf = outer.outer_containers_conf(self.machine, state, runtime, runc=shutil.which("runc"))
         write(state / "containers.conf", conf)
-        write(
-            state / "storage.conf",
-            f'[storage]\ndriver = "overlay"\ngraphroot = "{state}/storage"\nrunroot = "{runtime}/storage"\n',
-        )
-        definition = state / "networks" / f"{NETWORK}.json"
-        if not definition.exists():
-            subnet = outer.free_subnet(outer.output("ip", "-4", "route"))
-            definition.write_text(json.dumps(network(subnet), indent=2) + "\n")
+        write(state / "storage.conf", storage_conf(self.paths, os.environ.get("HOTSTACK_LAB_IMAGES", "")))
+        if self.paths.network is None:
+            made = network(outer.free_subnet(outer.output("ip", "-4", "route")))
+            write(state / "networks" / f"{made['name']}.json", json.dumps(made, indent=2) + "\n")
 
     def holder(self) -> int | None:
         """Return the process that keeps the mount namespace, if it is still that process."""
@@ -128,13 +124,20 @@ class Podman:
         return "\n".join(lines) + "\n"
 
 
+def storage_conf(paths: Paths, images: str) -> str:
+    """Return storage.conf; `images` is the storage of another lab, whose images are used as if they were built here."""
+    text = f'[storage]\ndriver = "overlay"\ngraphroot = "{paths.state}/storage"\nrunroot = "{paths.runtime}/storage"\n'
+    return text + (f'[storage.options]\nadditionalimagestores = ["{images}"]\n' if images else "")
+
+
 def network(subnet: ipaddress.IPv4Network) -> dict[str, object]:
-    """Return the network that lab hosts are on, in podman's own format."""
+    """Return the network that lab hosts are on, in podman's own format; rules on this machine carry its name."""
+    name = f"hotstack-lab{subnet.network_address.packed[2] - outer.FIRST_SUBNET}"
     return {
-        "name": NETWORK,
-        "id": NETWORK.encode().hex().rjust(64, "0"),
+        "name": name,
+        "id": name.encode().hex().rjust(64, "0"),
         "driver": "bridge",
-        "network_interface": f"hotstack-lab{subnet.network_address.packed[2] - 77}",
+        "network_interface": name,
         "created": "2026-01-01T00:00:00Z",
         "subnets": [{"subnet": str(subnet), "gateway": str(subnet[1])}],
         "ipv6_enabled": False,

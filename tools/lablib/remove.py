@@ -10,7 +10,6 @@ from pathlib import Path
 
 from lablib import before
 from lablib.host import LabHost
-from lablib.paths import NETWORK
 from lablib.process import say
 
 
@@ -37,8 +36,8 @@ def remove_shared(host: LabHost) -> None:
     paths, podman = host.paths, host.podman
     installed = paths.state / "installed"
     packages = installed.read_text().split() if installed.exists() else []
-    network = paths.state / "networks" / f"{NETWORK}.json"
-    interface = json.loads(network.read_text())["network_interface"] if network.exists() else ""
+    network = paths.network
+    interface = json.loads(network.read_text())["network_interface"] if network else ""
     if (paths.state / "containers.conf").exists():
         podman.run("rm", "--all", "--force", "--time=5", check=False)
     podman.stop_holder()
