@@ -39,6 +39,11 @@ class Paths:
         return self.lab / "machine"
 
     @property
+    def pidfile(self) -> Path:
+        """The lab host's first process, written by podman."""
+        return self.lab / "pid"
+
+    @property
     def cache(self) -> Path:
         """Downloads that outlive a lab host."""
         return self.state / "cache"
