@@ -352,9 +352,9 @@ def test_phases_are_recorded_if_they_succeed(tmp_path: Path) -> None:
 
 
 def runtime() -> ModuleType:
-    """Return the program of the lab host that starts containers."""
-    path = paths.DEFINITION / "files" / machine.INNER_RUNTIME.lstrip("/")
-    loader = importlib.machinery.SourceFileLoader("hotstack_lab_runtime", str(path))
+    """Return the program of the lab host that takes limits away."""
+    path = paths.DEFINITION / "files/usr/local/libexec/hotstack-lab-limits"
+    loader = importlib.machinery.SourceFileLoader("hotstack_lab_limits", str(path))
     spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
