@@ -1,4 +1,4 @@
-#!/opt/openstack/bin/python
+#!/usr/bin/env python
 # SPDX-License-Identifier: Apache-2.0
 """Make Keystone's keys, its tables and its first user, in one process.
 

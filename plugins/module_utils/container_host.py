@@ -208,7 +208,7 @@ def last_lines(run: Runner, name: str, count: int = 20) -> str:
 
 def last_health(run: Runner, name: str) -> str:
     """Return what the health command of a container said last, if it said anything."""
-    status, output, _ = run(["podman", "inspect", "--format", "{{json .State.Health}}", PREFIX + name])
+    status, output, _error = run(["podman", "inspect", "--format", "{{json .State.Health}}", PREFIX + name])
     if status != 0:
         return ""
     try:

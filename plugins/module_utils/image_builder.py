@@ -56,7 +56,7 @@ def present_references(listed: list[dict[str, Any]]) -> set[str]:
 class Builder:
     """One run of builds, alone on its host."""
 
-    def __init__(self, parameters: dict[str, Any], tell: Callable[[str], None]) -> None:
+    def __init__(self, parameters: dict[str, Any], tell: Callable[[str], object]) -> None:
         self.parameters = parameters
         self.tell = tell
         self.folder: str = parameters["folder"]

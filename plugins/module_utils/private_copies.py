@@ -104,7 +104,7 @@ def start(options: argparse.Namespace) -> int:
         manager.wake()
         manager.call("start", options.unit)
     except service_units.UnitError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
@@ -134,10 +134,11 @@ def main(arguments: Sequence[str]) -> int:
             done = [f"not yet possible: {error}"]
         if not done:
             return start(options) if options.start else 0
-        print(f"{options.copy or options.source}: {', '.join(done)}", flush=True)
+        sys.stdout.write(f"{options.copy or options.source}: {', '.join(done)}\n")
+        sys.stdout.flush()
         time.sleep(SETTLE)
     return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:]))

@@ -13,7 +13,7 @@ description:
   - Writes clouds into the file that OpenStack clients read, between two marks; what others wrote there stays as it is.
   - Passwords come from the host's file of credentials, so Ansible never sees them.
 author:
-  - The hotstack.os authors (@hotstack)
+  - The hotstack.os authors (!UNKNOWN)
 options:
   path:
     description:

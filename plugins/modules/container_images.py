@@ -16,7 +16,7 @@ description:
   - The options other than O(names) and O(prune) are filled in by the action plugin of the same name, from the settings
     of this collection.
 author:
-  - The hotstack.os authors (@hotstack)
+  - The hotstack.os authors (!UNKNOWN)
 options:
   names:
     description: The images to build, with their parents. All images of the settings if not given.
@@ -134,7 +134,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 import time
 from typing import Any
 
@@ -206,20 +205,25 @@ def start(parameters: dict[str, Any]) -> dict[str, Any]:
     return {"process": process, "progress": path + ".progress", "result": path + ".json"}
 
 
+def interrupted(*_signal: object) -> None:
+    """End the process in the ordinary way, so that the result is written."""
+    raise SystemExit("The build was ended by a signal.")
+
+
 def detach() -> None:
     """Let go of the terminal and the pipes of who started this process."""
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("The build was ended by a signal."))
+    signal.signal(signal.SIGTERM, interrupted)
 
 
 def work(parameters: dict[str, Any], path: str) -> None:
     """Build, and leave the result in a file that appears once it is complete."""
     try:
         with open(path + ".progress", "a", encoding="utf-8", buffering=1) as progress:
-            result: dict[str, Any] = {"built": Builder(parameters, lambda line: print(line, file=progress)).build()}
+            result: dict[str, Any] = {"built": Builder(parameters, lambda line: progress.write(f"{line}\n")).build()}
     except BuildError as error:
         result = {"failed": True, "msg": str(error)}
     except (Exception, SystemExit) as error:

@@ -158,7 +158,7 @@ attributes:
     support: full
     description: Shows units and configuration before and after, without secrets.
 author:
-  - The hotstack.os authors
+  - The hotstack.os authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

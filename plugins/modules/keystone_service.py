@@ -14,7 +14,7 @@ description:
   - Works in one process with one token and Python's standard library, so a host needs no OpenStack client.
   - A password is compared by logging in with it.
 author:
-  - The hotstack.os authors (@hotstack)
+  - The hotstack.os authors (!UNKNOWN)
 options:
   auth_url:
     description: Keystone's URL, with the version.

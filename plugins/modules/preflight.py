@@ -12,7 +12,7 @@ description:
   - Whether KVM works is found out by running a guest of a few instructions.
 version_added: 0.1.0
 author:
-  - The hotstack.os authors (@hotstack)
+  - The hotstack.os authors (!UNKNOWN)
 attributes:
   check_mode:
     description: Can run in check mode and return what it would return otherwise.

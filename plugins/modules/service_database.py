@@ -13,7 +13,7 @@ description:
   - Creates databases in the MariaDB container, a user, and the user's rights on exactly these databases.
   - Updates a password, a collation or rights that differ. Never removes a database.
   - Talks to MariaDB through its socket inside the container; the password itself is never sent, only its hash.
-author: The hotstack.os authors
+author: The hotstack.os authors (!UNKNOWN)
 options:
   user:
     description: The user, who may come from any address of the container network.

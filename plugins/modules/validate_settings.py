@@ -13,7 +13,7 @@ description:
   - It runs on the controller and touches no host.
 version_added: 0.1.0
 author:
-  - The hotstack.os authors (@hotstack)
+  - The hotstack.os authors (!UNKNOWN)
 attributes:
   check_mode:
     description: Can run in check mode and return what it would return otherwise.

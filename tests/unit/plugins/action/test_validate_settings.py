@@ -35,7 +35,7 @@ BAD = {
     ),
     "a typo and what follows from another setting": (
         {"hotstack_os_data_dri": "/srv", "hotstack_os_data_dir": "/etc"},
-        ["2 settings are not usable", "did you mean hotstack_os_data_dir?", "'/etc', but must be a folder of its own"],
+        ["3 settings are not usable", "did you mean hotstack_os_data_dir?", "'/etc', but must be a folder of its own"],
     ),
     "a secret": (
         {"hotstack_os_credentials_given": '{"admin_password": "Swordf"}'},
