@@ -11,6 +11,8 @@ help: ## Show these commands
 lab: ## Make a disposable lab host on this machine, deploy OpenStack in it, and get a token
 	tools/lab up
 	tools/lab deploy
+	tools/lab exec -- openstack --os-cloud hotstack-os-admin token issue
+	tools/lab exec -- openstack --os-cloud hotstack-os-admin token issue
 
 test: ## Run everything that CI runs
 	tools/test
