@@ -16,6 +16,7 @@ from lab import ROOT, Lab, Play
 
 ORDER = [
     "test_fresh_host",
+    "test_lab",
     "test_deployment",
     "test_network",
     "test_libvirt_session",
@@ -25,6 +26,7 @@ ORDER = [
     "test_reboot",
     "test_interrupted",
     "test_first_deployment_interrupted",
+    "test_purge",
 ]
 
 WITHOUT_DEPLOYMENT = {"test_fresh_host", "test_lab", "test_purge"}
