@@ -62,6 +62,7 @@ def main() -> None:
 
     keystone.conf.configure()
     sql.initialize()
+    keystone.conf.set_default_for_default_log_levels()
     keystone.conf.CONF([], project="keystone", default_config_files=[CONFIG])
     keystone.conf.setup_logging()
 
