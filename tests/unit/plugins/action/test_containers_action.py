@@ -250,9 +250,12 @@ def test_the_digest_follows_what_the_container_is_made_from(role: Path, change: 
     assert before["digest"] != after["digest"]
 
 
-def test_a_fresh_host_in_check_mode_gets_placeholders(role: Path) -> None:
-    texts = act(role, credentials="", check_mode=True, containers=[WEB])[1]
-    assert "password = <web_service_password>" in texts["containers"][0]["config"][0]["content"]
+@pytest.mark.parametrize("credentials", ["", '{"web_database_password": "kept"}'])
+def test_check_mode_has_placeholders_for_what_is_not_generated_yet(role: Path, credentials: str) -> None:
+    texts = act(role, credentials=credentials, check_mode=True, containers=[WEB])[1]
+    content = texts["containers"][0]["config"][0]["content"]
+    assert "password = <web_service_password>" in content
+    assert ("web:kept@" in content) == bool(credentials)
 
 
 @pytest.mark.parametrize(
