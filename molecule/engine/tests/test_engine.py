@@ -183,6 +183,16 @@ def test_a_killed_process_comes_back(lab: Host, what: str) -> None:
     assert after["toy-web"] == before["toy-web"]
 
 
+def test_a_service_that_becomes_unhealthy_is_replaced(lab: Host) -> None:
+    before = lab.started()
+    lab.run("podman exec hotstack-os-toy-web rm /tmp/ready")
+    lab.run("for attempt in 1 2 3; do podman healthcheck run hotstack-os-toy-web; done")
+    lab.wait_until_healthy()
+    after = lab.started()
+    assert after["toy-web"] != before["toy-web"]
+    assert after["toy-store"] == before["toy-store"]
+
+
 def test_the_target_stops_and_starts_everything(lab: Host) -> None:
     lab.run("systemctl stop hotstack-os.target 'hotstack-os-*.service'")
     assert lab.run("podman ps --quiet") == ""
