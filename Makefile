@@ -12,7 +12,6 @@ lab: ## Make a disposable lab host on this machine, deploy OpenStack in it, and 
 	tools/lab up
 	tools/lab deploy
 	tools/lab exec -- openstack --os-cloud hotstack-os-admin token issue
-	tools/lab exec -- openstack --os-cloud hotstack-os-admin token issue
 
 test: ## Run everything that CI runs
 	tools/test
