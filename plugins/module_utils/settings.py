@@ -315,8 +315,11 @@ def credential_problems(given: Mapping[str, Any], names: Iterable[str]) -> Itera
             yield f"{where} is not a text, but must be one; write it in quotes."
         elif name == "heat_encryption_key" and not re.fullmatch(r"[A-Za-z0-9]{32}", value):
             yield f"{where} is given with {len(value)} characters, but must have 32 letters and digits."
-        elif not 8 <= len(value) <= 128:
-            yield f"{where} is given with {len(value)} characters, but must have 8 to 128."
+        elif not 8 <= len(value) <= 72:  # Keystone's hash reads no more
+            yield f"{where} is given with {len(value)} characters, but must have 8 to 72."
+        elif str(name).endswith("_database_password") and not re.fullmatch(r"[A-Za-z0-9._~-]+", value):
+            # It is part of a URL, and migrations of Keystone and others stumble over an encoded character.
+            yield f"{where} has other characters, but must be made of letters, digits and '.', '_', '~' or '-'."
         elif not re.fullmatch(r"[!-~]+", value) or set("'\"`\\") & set(value):
             yield (
                 f"{where} has characters that are not allowed, but must be made of printable ASCII characters "
