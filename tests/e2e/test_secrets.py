@@ -41,7 +41,8 @@ elif where == "journal":
 else:
     # What the user nobody can read. The patterns come by standard input, for arguments would show in ps.
     command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "grep", "-rsaoFf", "-", "--no-messages"]
-    command += ["--devices=skip", "/etc", "/home", "/opt/hotstack-os", "/root", "/run", "/srv", "/tmp", "/usr/local", "/var"]
+    command += ["--devices=skip", "/etc", "/home", "/opt/hotstack-os", "/root", "/run", "/srv", "/tmp"]
+    command += ["/usr/local", "/var"]
     text = output(*command, input=b"\n".join(secrets.values()), cwd="/")
 lines = [line.decode(errors="replace").split(":")[0] for line in text.splitlines()] if where == "files" else []
 found = sorted(name for name, value in secrets.items() if value in text)
