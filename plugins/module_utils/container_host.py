@@ -23,6 +23,7 @@ from ansible_collections.hotstack.os.plugins.module_utils.container_plan import 
     Wanted,
     service_unit,
 )
+from ansible_collections.hotstack.os.plugins.module_utils.files import write_text
 
 GENERATORS = (
     "/usr/lib/systemd/system-generators/podman-system-generator",
@@ -133,23 +134,10 @@ def make_directory(wanted: Directory) -> None:
 
 def write_file(wanted: File) -> None:
     """Replace a file at once: nobody ever sees half of it, nor its content with other rights than its own."""
-    directory, name = os.path.split(wanted.path)
-    os.makedirs(directory, mode=0o755, exist_ok=True)
-    temporary = os.path.join(directory, f".{name}.new")  # always the same name: a killed run leaves no litter
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
+    os.makedirs(os.path.dirname(wanted.path), mode=0o755, exist_ok=True)
     try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-            os.fchown(stream.fileno(), wanted.uid, wanted.gid)
-            os.fchmod(stream.fileno(), wanted.mode)
-            stream.write(wanted.content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.rename(temporary, wanted.path)
+        write_text(wanted.path, wanted.content, wanted.mode, wanted.uid, wanted.gid)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
         raise HostError(f"Cannot write {wanted.path}: {error.strerror}.") from error
 
 

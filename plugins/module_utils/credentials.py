@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
 import stat
 import string
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
+
+from ansible_collections.hotstack.os.plugins.module_utils.files import write_text
 
 # Letters and digits only: such a secret needs no quoting in a URL, in SQL or in any configuration file.
 ALPHABET = string.ascii_letters + string.digits
@@ -96,16 +96,6 @@ def write(path: str, secrets_by_name: Mapping[str, str]) -> None:
     """Replace the file in one step, readable by its owner alone from the first byte on."""
     text = json.dumps(secrets_by_name, indent=2, sort_keys=True) + "\n"
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".credentials-")
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(descriptor)
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+        write_text(path, text, 0o600)
     except OSError as error:
         raise CredentialsError(f"{path} can't be written: {error.strerror}.") from error

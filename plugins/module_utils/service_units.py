@@ -5,11 +5,7 @@ from __future__ import annotations
 
 import os
 import pwd
-import stat
 import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,45 +114,3 @@ class Manager:
             who = f" of user {self.user.pw_name}" if self.user else ""
             text = answer.stderr.strip()
             raise UnitError(f"{name}{who} could not be brought to {verb}: {text}\nIts last lines:\n{self.log(name)}")
-
-
-@contextmanager
-def acting_as(user: pwd.struct_passwd | None) -> Iterator[None]:
-    """Touch files with the rights of a user, so that what this user links to where leads to nothing of others."""
-    if user is None or user.pw_uid == os.geteuid():
-        yield
-        return
-    uid, gid, groups = os.geteuid(), os.getegid(), os.getgroups()
-    os.setgroups([])
-    os.setegid(user.pw_gid)
-    os.seteuid(user.pw_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(uid)
-        os.setegid(gid)
-        os.setgroups(groups)
-
-
-def read_file(path: str) -> tuple[str | None, int | None]:
-    """Return text and mode of a file, None for one that is not there."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read(), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-    except FileNotFoundError:
-        return None, None
-
-
-def write_file(path: str, content: str, mode: int) -> None:
-    """Put a file in place in one step."""
-    folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o755, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".new-")
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(content)
-            os.fchmod(descriptor, mode)
-        os.replace(temporary, path)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)

@@ -89,10 +89,6 @@ path:
 
 import os
 import pwd
-import stat
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -100,26 +96,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hotstack.os.plugins.module_utils import clouds
 from ansible_collections.hotstack.os.plugins.module_utils.credentials import CredentialsError
 from ansible_collections.hotstack.os.plugins.module_utils.credentials_file import read_credential
+from ansible_collections.hotstack.os.plugins.module_utils.files import acting_as, read_text, write_text
 
 MODE = 0o600
-
-
-@contextmanager
-def acting_as(owner: pwd.struct_passwd | None) -> Iterator[None]:
-    """Do what follows with the owner's rights, so that a link in a home leads nowhere that its user may not write."""
-    if owner is None or owner.pw_uid == os.geteuid():
-        yield
-        return
-    uid, gid, groups = os.geteuid(), os.getegid(), os.getgroups()
-    os.setgroups([])
-    os.setegid(owner.pw_gid)
-    os.seteuid(owner.pw_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(uid)
-        os.setegid(gid)
-        os.setgroups(groups)
 
 
 def wanted_clouds(params: dict[str, Any], check_mode: bool) -> dict[str, dict[str, Any]]:
@@ -143,32 +122,14 @@ def wanted_clouds(params: dict[str, Any], check_mode: bool) -> dict[str, dict[st
     return result
 
 
-def read(path: str) -> tuple[str, int | None]:
-    """Return text and mode of the file, an empty text and None without one."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read(), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-    except FileNotFoundError:
-        return "", None
-
-
-def write(path: str, text: str, private: bool) -> None:
-    """Put the file in place at once, readable by its owner alone."""
-    folder = os.path.dirname(path)
+def make_folder(path: str, private: bool) -> None:
+    """Make the folder and those above it that are missing; private ones are for their owner alone."""
     # A mode given to makedirs holds for the last folder only.
     mask = os.umask(0o077 if private else 0o022)
     try:
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(path, exist_ok=True)
     finally:
         os.umask(mask)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".clouds-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -183,11 +144,12 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     wanted = wanted_clouds(params, check_mode)
     try:
         with acting_as(owner):
-            before, mode = read(path)
-            after = clouds.merge(before, wanted)
+            before, mode = read_text(path)
+            after = clouds.merge(before or "", wanted)
             changed = (before, mode) != (after, MODE)
             if changed and not check_mode:
-                write(path, after, private=owner is not None)
+                make_folder(os.path.dirname(path), private=owner is not None)
+                write_text(path, after, MODE)
     except (clouds.CloudsError, OSError, UnicodeDecodeError) as error:
         raise clouds.CloudsError(f"{path} can't be changed: {error}") from None
     state = "clouds of ours: " + ", ".join(wanted)

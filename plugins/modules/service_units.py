@@ -102,12 +102,14 @@ paths:
   elements: str
 """
 
+import os
 import pwd
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hotstack.os.plugins.module_utils import file_capabilities, processes, service_units
+from ansible_collections.hotstack.os.plugins.module_utils.files import acting_as, read_text, write_text
 from ansible_collections.hotstack.os.plugins.module_utils.service_units import Manager, State, UnitError
 
 ARGUMENTS: dict[str, Any] = {
@@ -141,17 +143,18 @@ ARGUMENTS: dict[str, Any] = {
 def bring_files(files: list[dict[str, Any]], user: pwd.struct_passwd | None, check_mode: bool) -> list[dict[str, str]]:
     """Write the files that differ and return the differences."""
     diffs = []
-    with service_units.acting_as(user):
+    with acting_as(user):
         for file in files:
             path, content, mode = file["path"], file["content"], int(file["mode"], 8)
-            old_content, old_mode = service_units.read_file(path)
+            old_content, old_mode = read_text(path)
             if (old_content, old_mode) == (content, mode):
                 continue
             before = "" if old_content is None else f"# mode {old_mode:04o}\n{old_content}"
             after = f"# mode {mode:04o}\n{content}"
             diffs.append({"before_header": path, "after_header": path, "before": before, "after": after})
             if not check_mode:
-                service_units.write_file(path, content, mode)
+                os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+                write_text(path, content, mode)
     return diffs
 
 

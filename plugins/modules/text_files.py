@@ -61,47 +61,20 @@ paths:
 """
 
 import os
-import stat
-import tempfile
-from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-
-def read(path: str) -> tuple[str | None, int | None]:
-    """Return text and mode of a file, None for one that is not there."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read(), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-    except FileNotFoundError:
-        return None, None
+from ansible_collections.hotstack.os.plugins.module_utils.files import read_text, write_text
 
 
-def write(path: str, content: str, mode: int, move: Callable[[str, str], None]) -> None:
-    """Put the file in place at once, so that nobody reads half of it."""
-    folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o755, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".hotstack-os-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-        os.chmod(temporary, mode)
-        move(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-    # The mover keeps the mode of the file it replaces.
-    os.chmod(path, mode)
-
-
-def run(files: list[dict[str, Any]], check_mode: bool, move: Callable[[str, str], None]) -> dict[str, Any]:
+def run(files: list[dict[str, Any]], check_mode: bool) -> dict[str, Any]:
     """Compare all files, write those that differ, and name them."""
     diffs, paths, warnings = [], [], []
     for wanted in files:
         path, mode = wanted["path"], int(wanted["mode"], 8)
         content = wanted["content"] if wanted["content"].endswith("\n") else wanted["content"] + "\n"
-        old_content, old_mode = read(path)
+        old_content, old_mode = read_text(path)
         if (old_content, old_mode) == (content, mode):
             continue
         if old_content is not None and wanted.get("mark") and wanted["mark"] not in old_content:
@@ -113,7 +86,8 @@ def run(files: list[dict[str, Any]], check_mode: bool, move: Callable[[str, str]
         if old_content is not None and old_mode != mode:
             diffs.append({**header, "before": f"mode {old_mode:04o}\n", "after": f"mode {mode:04o}\n"})
         if not check_mode:
-            write(path, content, mode, move)
+            os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+            write_text(path, content, mode)
     result = {"changed": bool(paths), "paths": paths, "diff": diffs}
     return {**result, "warnings": warnings} if warnings else result
 
@@ -131,7 +105,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        result = run(module.params["files"], module.check_mode, module.atomic_move)
+        result = run(module.params["files"], module.check_mode)
     except OSError as error:
         module.fail_json(msg=f"{error.filename} can't be written: {error.strerror}.")
     module.exit_json(**result)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import pwd
 import subprocess
 from pathlib import Path
@@ -93,22 +92,3 @@ def test_a_sleeping_manager_is_woken(calls: list[tuple[list[str], dict[str, Any]
     (tmp_path / "systemd" / "private").touch()
     manager.wake()
     assert len(calls) == 1
-
-
-def test_files(tmp_path: Path) -> None:
-    path = str(tmp_path / "folder" / "file")
-    assert service_units.read_file(path) == (None, None)
-    service_units.write_file(path, "text\n", 0o600)
-    assert service_units.read_file(path) == ("text\n", 0o600)
-    assert os.listdir(tmp_path / "folder") == ["file"]
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="acting as another user needs root")
-def test_acting_as_another_user(tmp_path: Path) -> None:
-    with service_units.acting_as(NOBODY):
-        assert (os.geteuid(), os.getegid(), os.getgroups()) == (NOBODY.pw_uid, NOBODY.pw_gid, [])
-        with pytest.raises(PermissionError):
-            service_units.write_file(str(tmp_path / "file"), "", 0o600)
-    assert os.geteuid() == 0
-    with service_units.acting_as(None):
-        assert os.geteuid() == 0
