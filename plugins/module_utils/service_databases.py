@@ -22,8 +22,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 class State:
     """A user and its databases."""
 
-    # Each database with its collation.
-    databases: dict[str, str] = field(default_factory=dict)
+    # Their names. What a database defaults to is its service's business once it exists: Keystone's migration changes it.
+    databases: set[str] = field(default_factory=set)
     # The plugin and hash of the user's password, or None without a user.
     password: str | None = None
     # The rights by database, each as a sorted, comma-separated text.
@@ -42,7 +42,7 @@ def check_names(user: str, databases: list[str]) -> None:
 def wanted_state(databases: list[str], password_hash: str) -> State:
     """Return what should be there."""
     return State(
-        databases=dict.fromkeys(databases, COLLATION),
+        databases=set(databases),
         password=f"mysql_native_password {password_hash}",
         grants=dict.fromkeys(databases, PRIVILEGES),
     )
@@ -53,8 +53,7 @@ def query(user: str, databases: list[str]) -> str:
     names = ", ".join(f"'{name}'" for name in databases)
     return "\n".join(
         [
-            "SELECT 'database', schema_name, default_collation_name FROM information_schema.schemata"
-            f" WHERE schema_name IN ({names});",
+            f"SELECT 'database', schema_name, '' FROM information_schema.schemata WHERE schema_name IN ({names});",
             f"SELECT 'user', plugin, authentication_string FROM mysql.user WHERE user = '{user}' AND host = '%';",
             "SELECT 'grant', table_schema, GROUP_CONCAT(privilege_type ORDER BY privilege_type SEPARATOR ', ')"
             f" FROM information_schema.schema_privileges WHERE grantee = '\\'{user}\\'@\\'%\\'' GROUP BY table_schema;",
@@ -69,7 +68,7 @@ def parse(answer: str) -> State:
     for row in answer.splitlines():
         kind, first, second = row.split("\t")
         if kind == "database":
-            state.databases[first] = second
+            state.databases.add(first)
         elif kind == "user":
             state.password = f"{first} {second}"
         else:
@@ -80,12 +79,10 @@ def parse(answer: str) -> State:
 
 def statements(user: str, before: State, after: State) -> str:
     """Return the SQL that leads from one state to the other, empty where they are equal."""
-    lines = []
-    for name, collation in after.databases.items():
-        if name not in before.databases:
-            lines.append(f"CREATE DATABASE `{name}` CHARACTER SET {CHARACTER_SET} COLLATE {collation};")
-        elif before.databases[name] != collation:
-            lines.append(f"ALTER DATABASE `{name}` CHARACTER SET {CHARACTER_SET} COLLATE {collation};")
+    lines = [
+        f"CREATE DATABASE `{name}` CHARACTER SET {CHARACTER_SET} COLLATE {COLLATION};"
+        for name in sorted(after.databases - before.databases)
+    ]
     if before.password != after.password and after.password is not None:
         plugin, password_hash = after.password.split(" ")
         verb = "CREATE" if before.password is None else "ALTER"
@@ -103,7 +100,7 @@ def statements(user: str, before: State, after: State) -> str:
 
 def describe(user: str, state: State) -> str:
     """Return the state as text for a diff, without the hash."""
-    lines = [f"database {name} {collation}" for name, collation in sorted(state.databases.items())]
+    lines = [f"database {name}" for name in sorted(state.databases)]
     if state.password is not None:
         lines.append(f"user {user}@% {state.password.split(' ')[0]}")
     lines += [f"grant on {name}: {privileges}" for name, privileges in sorted(state.grants.items())]

@@ -72,7 +72,14 @@ def processes() -> set[str]:
 
 def machine() -> dict[str, set[str]]:
     """Return what must be the same before and after."""
-    return {
+    # Podman first: it makes its folders when it is asked for the first time, which is our look and not the lab's doing.
+    podman = {
+        "containers": set(lines("podman", "ps", "--all", "--quiet")),
+        "images": set(lines("podman", "images", "--all", "--quiet")),
+        "networks": set(lines("podman", "network", "ls", "--quiet")),
+        "volumes": set(lines("podman", "volume", "ls", "--quiet")),
+    }
+    return podman | {
         "files in /etc": files("/etc"),
         "files in /var/lib": files("/var/lib"),
         "interfaces": {line.split(":")[1].strip() for line in lines("ip", "-oneline", "link") if "veth" not in line},
@@ -82,10 +89,6 @@ def machine() -> dict[str, set[str]]:
         "rules": {line for table in ("filter", "nat") for line in lines("iptables", "-t", table, "-S")},
         "tables": set(lines("nft", "list", "tables")),
         "forwarding": {Path("/proc/sys/net/ipv4/ip_forward").read_text()},
-        "containers": set(lines("podman", "ps", "--all", "--quiet")),
-        "images": set(lines("podman", "images", "--all", "--quiet")),
-        "networks": set(lines("podman", "network", "ls", "--quiet")),
-        "volumes": set(lines("podman", "volume", "ls", "--quiet")),
         "in /run": {str(path) for path in Path("/run").iterdir()},
     }
 

@@ -61,7 +61,7 @@ def test_api_answers(host: Any) -> None:
 
 
 def test_statistics_want_a_password(host: Any) -> None:
-    asked = host.check_output("curl -s -o /dev/null -w '%%{http_code}' http://172.31.0.129:8404/stats")
+    asked = host.check_output("curl -s -o /dev/null -w '%{http_code}' http://172.31.0.129:8404/stats")
     assert asked.strip() == "401"
 
 

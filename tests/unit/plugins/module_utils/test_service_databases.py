@@ -30,9 +30,9 @@ WANTED = sd.wanted_state(["nova", "nova_api"], HASH)
             id="another password",
         ),
         pytest.param(
-            sd.State({"nova": "latin1_swedish_ci", "nova_api": sd.COLLATION}, WANTED.password, WANTED.grants),
-            ["ALTER DATABASE `nova` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;"],
-            id="another collation",
+            sd.State({"nova"}, WANTED.password, WANTED.grants),
+            ["CREATE DATABASE `nova_api` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;"],
+            id="a database is missing",
         ),
         pytest.param(
             sd.State(WANTED.databases, WANTED.password, {**WANTED.grants, "keystone": "SELECT", "nova": "SELECT"}),
@@ -51,8 +51,8 @@ def test_statements(before: sd.State, expected: list[str]) -> None:
 
 def test_parse_reads_what_query_asks_for() -> None:
     answer = (
-        f"database\tnova_api\t{sd.COLLATION}\n"
-        f"database\tnova\t{sd.COLLATION}\n"
+        "database\tnova_api\t\n"
+        "database\tnova\t\n"
         f"user\tmysql_native_password\t{HASH}\n"
         f"grant\tnova\\\\_api\t{sd.PRIVILEGES}\n"
         f"grant\tnova\t{sd.PRIVILEGES}\n"

@@ -38,7 +38,7 @@ class FakeMariadb:
 
 
 UP_TO_DATE = (
-    f"database\tkeystone\t{sd.COLLATION}\nuser\tmysql_native_password\t{mariadb_password_hash('secret')}\n"
+    f"database\tkeystone\t\nuser\tmysql_native_password\t{mariadb_password_hash('secret')}\n"
     f"grant\tkeystone\t{sd.PRIVILEGES}\n"
 )
 
