@@ -22,7 +22,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 class State:
     """A user and its databases."""
 
-    # Their names. What a database defaults to is its service's business once it exists: Keystone's migration changes it.
+    # Their names. What a database defaults to is its service's business once it exists; migrations change it.
     databases: set[str] = field(default_factory=set)
     # The plugin and hash of the user's password, or None without a user.
     password: str | None = None

@@ -11,7 +11,7 @@ short_description: Create a service's databases and the user that may use them
 version_added: 0.1.0
 description:
   - Creates databases in the MariaDB container, a user, and the user's rights on exactly these databases.
-  - Updates a password, a collation or rights that differ. Never removes a database.
+  - Updates a password or rights that differ. Never removes a database, nor changes one that exists.
   - Talks to MariaDB through its socket inside the container; the password itself is never sent, only its hash.
 author: The hotstack.os authors (!UNKNOWN)
 options:
