@@ -26,12 +26,12 @@ def test_killed_before_the_services(deployed: Lab) -> None:
 
 
 def test_killed_while_an_image_is_built(deployed: Lab) -> None:
-    """Kill it while it builds the image of Keystone."""
-    images = "podman images --format '{{.Repository}}:{{.Tag}}' | grep localhost/hotstack-os-keystone"
+    """Kill it while it builds an image that takes some time."""
+    images = "podman images --format '{{.Repository}}:{{.Tag}}' | grep localhost/hotstack-os-infra"
     deployed.shell(f"{images} | xargs -r podman rmi --force")
     with deployed.play_in_background():
         deployed.wait(
-            lambda: deployed.shell("ps -eo args | grep -c '[p]odman .*build.*keystone'", check=False).strip() != "0",
+            lambda: deployed.shell("ps -eo args | grep -c '[p]odman .*build.*infra'", check=False).strip() != "0",
             "the image is being built",
             300,
             0.2,
