@@ -36,7 +36,9 @@ def certificates() -> Path | None:
 def install_missing(paths: Paths, phases: Phases) -> None:
     """Install what the lab needs on this machine, and say what."""
     manager = outer.package_manager()
-    packages = outer.missing_programs(manager=manager or "apt-get")
+    packages = outer.missing_programs(
+        manager=manager or "apt-get", can_raise_limits=outer.read_machine().can_raise_limits
+    )
     if not packages:
         return
     if manager is None:

@@ -29,7 +29,11 @@ PROGRAMS: dict[str, dict[str, str]] = {
     "nsenter": {"apt-get": "util-linux", "dnf": "util-linux"},
     "ip": {"apt-get": "iproute2", "dnf": "iproute"},
     "git": {"apt-get": "git", "dnf": "git-core"},
+    # netavark before 1.12 makes its rules with it.
+    "iptables": {"apt-get": "iptables", "dnf": "iptables-nft"},
 }
+# The outer runtime where crun can't be it: it raises RLIMIT_MEMLOCK for its device filter.
+RUNC = {"runc": {"apt-get": "runc", "dnf": "runc"}}
 # podman looks for its helpers there, not on PATH.
 HELPER_DIRECTORIES = ("/usr/libexec/podman", "/usr/lib/podman", "/usr/local/libexec/podman", "/usr/local/lib/podman")
 
@@ -94,7 +98,6 @@ def outer_containers_conf(machine: Machine, state: Path, runtime_state: Path, *,
         f'cgroup_manager = "{"cgroupfs" if machine.needs_namespace or not machine.systemd else "systemd"}"',
     ]
     if not machine.can_raise_limits and runc:
-        # crun raises RLIMIT_MEMLOCK for its device filter, which such a machine refuses.
         engine.append('runtime = "runc"')
     network = ['network_backend = "netavark"', f'network_config_dir = "{state}/networks"']
     parts = {"containers": limits(machine), "engine": engine, "network": network}
@@ -153,10 +156,11 @@ def apt_settings(dump: str) -> str:
     return "".join(f"{line}\n" for line in dump.splitlines() if line.startswith(wanted) and '""' not in line)
 
 
-def missing_programs(*, manager: str) -> list[str]:
+def missing_programs(*, manager: str, can_raise_limits: bool) -> list[str]:
     """Return the packages that must be installed first."""
+    wanted = PROGRAMS if can_raise_limits else {**PROGRAMS, **RUNC}
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", *HELPER_DIRECTORIES])
-    packages = {names[manager] for program, names in PROGRAMS.items() if not shutil.which(program, path=path)}
+    packages = {names[manager] for program, names in wanted.items() if not shutil.which(program, path=path)}
     return sorted(packages)
 
 
