@@ -201,6 +201,9 @@ RULES: dict[str, Rule] = {
     "hotstack_os_data_dir": folder,
     "hotstack_os_dns_address": address,
     "hotstack_os_domain": domain,
+    "hotstack_os_host_name": matching(
+        rf"(?=.{{1,253}}$){LABEL}(\.{LABEL})*", "a host name in lower case, such as node1 or node1.example"
+    ),
     "hotstack_os_image_revision": matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "1 to 64 letters, digits or . _ -"),
     "hotstack_os_instances_dir": folder,
     "hotstack_os_integration_bridge": INTERFACE,
