@@ -64,12 +64,12 @@ def tracked(*patterns: str) -> list[Path]:
 
 
 def scripts(interpreter: str) -> list[Path]:
-    """Return the programs without an ending of their own that this interpreter runs."""
-    first_line = f"#!/usr/bin/env {interpreter}"
+    """Return the programs without the ending of their language that this interpreter runs."""
+    first_lines = (f"#!/usr/bin/env {interpreter}", f"#!/usr/bin/{interpreter}")
     found = []
     for path in tracked():
-        if not path.suffix and not (ROOT / path).is_symlink():
+        if path.suffix not in {".py", ".sh"} and not (ROOT / path).is_symlink():
             with (ROOT / path).open("rb") as file:
-                if file.readline().decode(errors="replace").strip().startswith(first_line):
+                if file.readline().decode(errors="replace").strip().startswith(first_lines):
                     found.append(path)
     return found
