@@ -3,20 +3,15 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-import time
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
 from ansible_collections.hotstack.os.plugins.module_utils import images as inputs
+from ansible_collections.hotstack.os.plugins.plugin_utils import progress
 
 MODULE = "hotstack.os.container_images"
-POLL_SECONDS = 2.0
-MARK = "=== result"
 SETTINGS = (
     "hotstack_os_images",
     "hotstack_os_users",
@@ -46,32 +41,6 @@ def with_parents(definitions: dict[str, dict[str, Any]], names: list[str]) -> li
     return [line for line in definitions.values() if line["reference"] in wanted]
 
 
-def read_poll(text: str) -> tuple[list[str], dict[str, Any] | None]:
-    """Return the new lines of progress, and the result if there is one."""
-    progress, mark, result = text.partition(MARK)
-    lines = [line.rstrip() for line in progress.splitlines() if line.strip()]
-    if not mark:
-        return lines, None
-    if not result.strip():
-        return lines, {"failed": True, "msg": "The build was killed; nothing of it was named. Run it again."}
-    return lines, json.loads(result)
-
-
-def poll_command(run: dict[str, Any], seen: int) -> str:
-    """Return a shell command that prints the lines after those seen, and the result once there is one."""
-    progress, result = shlex.quote(run["progress"]), shlex.quote(run["result"])
-    process = int(run["process"])
-    return (
-        f"alive=yes; kill -0 {process} 2>/dev/null || alive=no; tail -n +{seen + 1} {progress}; "
-        f"if [ -e {result} ]; then echo '{MARK}'; cat {result}; elif [ $alive = no ]; then echo '{MARK}'; fi"
-    )
-
-
-def show(display: Display, line: str) -> None:
-    """Show a line at once: Ansible's standard output waits in a buffer where it is no terminal, errors do not."""
-    display.display(line, stderr=True)
-
-
 class ActionModule(ActionBase):  # type: ignore[misc]
     """Build the images that are missing, and say how it goes."""
 
@@ -97,15 +66,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if result.get("failed") or not result["missing"] or self._task.check_mode:
             return self.summarised(result)
 
-        display = Display()
         folder, missing = arguments["folder"], ", ".join(result["missing"])
-        show(display, f"Building {missing}; the logs are {folder}/<image>.log")
+        progress.show(f"Building {missing}; the logs are {folder}/<image>.log")
         started = self._execute_module(
             MODULE, {**arguments, "prune": False, "images": wanted, "build": True}, task_vars=variables
         )
         result.update({key: started[key] for key in ("failed", "msg", "exception") if key in started})
         if "run" in started:
-            result.update(self.follow(started["run"], display))
+            result.update(progress.follow(self, started["run"], "build"))
         return self.summarised(result)
 
     def module_arguments(self, settings: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
@@ -126,19 +94,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "suite": settings["hotstack_os_base_suite"],
             },
         }
-
-    def follow(self, run: dict[str, Any], display: Display) -> dict[str, Any]:
-        """Show the progress of a build until it ends, and return its result."""
-        seen = 0
-        while True:
-            answer = self._low_level_execute_command(poll_command(run, seen))
-            lines, result = read_poll(answer["stdout"])
-            seen += len(lines)
-            for line in lines:
-                show(display, f"  {line}")
-            if result is not None:
-                return result
-            time.sleep(POLL_SECONDS)
 
     def summarised(self, result: dict[str, Any]) -> dict[str, Any]:
         """Add a sentence that says what was done."""

@@ -130,16 +130,13 @@ run:
   type: dict
 """
 
-import json
-import os
 import shutil
-import signal
-import time
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.hotstack.os.plugins.module_utils import image_builder, image_builds
+from ansible_collections.hotstack.os.plugins.module_utils import background, image_builder, image_builds
 from ansible_collections.hotstack.os.plugins.module_utils.image_builder import Builder, BuildError
 
 ARGUMENTS: dict[str, Any] = {
@@ -183,54 +180,13 @@ def run(parameters: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         removed, kept = image_builder.prune(wanted, check_mode)
     result: dict[str, Any] = {"changed": bool(missing or removed), "missing": missing, "removed": removed, "kept": kept}
     if parameters["build"] and missing and not check_mode:
-        result["run"] = start(parameters)
+        result["run"] = background.start(parameters["folder"], partial(build, parameters), BuildError, "build")
     return result
 
 
-def start(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Start a build that outlives this process, and return where to follow it."""
-    folder = parameters["folder"]
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    for name in os.listdir(folder):
-        if name.startswith("run-"):
-            os.unlink(os.path.join(folder, name))
-    path = os.path.join(folder, f"run-{time.time_ns()}")
-    with open(path + ".progress", "w", encoding="utf-8"):
-        pass
-    process = os.fork()
-    if process == 0:
-        detach()
-        work(parameters, path)
-        os._exit(0)
-    return {"process": process, "progress": path + ".progress", "result": path + ".json"}
-
-
-def interrupted(*_signal: object) -> None:
-    """End the process in the ordinary way, so that the result is written."""
-    raise SystemExit("The build was ended by a signal.")
-
-
-def detach() -> None:
-    """Let go of the terminal and the pipes of who started this process."""
-    os.setsid()
-    null = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(null, stream)
-    signal.signal(signal.SIGTERM, interrupted)
-
-
-def work(parameters: dict[str, Any], path: str) -> None:
-    """Build, and leave the result in a file that appears once it is complete."""
-    try:
-        with open(path + ".progress", "a", encoding="utf-8", buffering=1) as progress:
-            result: dict[str, Any] = {"built": Builder(parameters, lambda line: progress.write(f"{line}\n")).build()}
-    except BuildError as error:
-        result = {"failed": True, "msg": str(error)}
-    except (Exception, SystemExit) as error:
-        result = {"failed": True, "msg": f"The build ended unexpectedly: {error!r}"}
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        json.dump(result, file)
-    os.rename(path + ".new", path + ".json")
+def build(parameters: dict[str, Any], tell: background.Tell) -> dict[str, Any]:
+    """Build what is missing."""
+    return {"built": Builder(parameters, tell).build()}
 
 
 def main() -> None:

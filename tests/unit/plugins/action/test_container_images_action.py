@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import time
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +12,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.hotstack.os.plugins.action import container_images
+from ansible_collections.hotstack.os.plugins.plugin_utils import progress
 
 VARIABLES = {
     **{name: name.replace("hotstack_os_", "") for name in container_images.SETTINGS},
@@ -47,48 +45,6 @@ def test_unknown_image() -> None:
         container_images.with_parents(DEFINITIONS, ["infar"])
 
 
-@pytest.mark.parametrize(
-    ("text", "lines", "result"),
-    [
-        ("", [], None),
-        ("a: step\nb: step\n", ["a: step", "b: step"], None),
-        ('a: built\n=== result\n{"built": ["a"]}', ["a: built"], {"built": ["a"]}),
-    ],
-)
-def test_read_poll(text: str, lines: list[str], result: dict[str, Any] | None) -> None:
-    assert container_images.read_poll(text) == (lines, result)
-
-
-def test_killed_build() -> None:
-    _lines, result = container_images.read_poll("a: step\n=== result\n")
-    assert result is not None
-    assert "The build was killed" in result["msg"]
-
-
-def test_poll_command(tmp_path: Path) -> None:
-    """A shell says what is new, and whether it has ended or died."""
-    progress, result = tmp_path / "the progress", tmp_path / "result"
-    progress.write_text("one\ntwo\n")
-    living = subprocess.Popen(["sleep", "30"])
-    run = {"progress": str(progress), "result": str(result), "process": living.pid}
-
-    def poll() -> tuple[list[str], dict[str, Any] | None]:
-        command = container_images.poll_command(run, 1)
-        return container_images.read_poll(
-            subprocess.run(["sh", "-c", command], stdout=-1, text=True, check=True).stdout
-        )
-
-    assert poll() == (["two"], None)
-    living.kill()
-    living.wait()
-    lines, ended = poll()
-    assert lines == ["two"]
-    assert ended is not None
-    assert ended["failed"] is True
-    result.write_text(json.dumps({"built": []}))
-    assert poll() == (["two"], {"built": []})
-
-
 class Modules:
     """Answers of the module, one after the other."""
 
@@ -117,7 +73,7 @@ def action(
     monkeypatch.setattr(plugin, "_execute_module", modules)
     monkeypatch.setattr(plugin, "_low_level_execute_command", lambda _command: {"stdout": outputs.pop(0)})
     monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
-    monkeypatch.setattr(container_images, "show", lambda _display, line: shown.append(line))
+    monkeypatch.setattr(progress, "show", shown.append)
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     return plugin.run(task_vars=VARIABLES), shown
 
@@ -182,10 +138,3 @@ def test_wrong_definition(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(VARIABLES, "hotstack_os_images", {"base": {"parent": "base"}})
     with pytest.raises(AnsibleActionFail, match="its own ancestor"):
         action(monkeypatch, Modules())
-
-
-def test_show() -> None:
-    shown: list[tuple[str, bool]] = []
-    display = SimpleNamespace(display=lambda line, stderr: shown.append((line, stderr)))
-    container_images.show(display, "base: step 1/2")
-    assert shown == [("base: step 1/2", True)]

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -281,33 +280,10 @@ def test_start_leaves_a_process_that_builds(host: Host) -> None:
     assert not (host.folder / "build" / "run-1.json").exists()
 
 
-def test_detach(monkeypatch: pytest.MonkeyPatch) -> None:
-    done: list[Any] = []
-    monkeypatch.setattr(os, "setsid", lambda: done.append("setsid"))
-    monkeypatch.setattr(os, "dup2", lambda _from, to: done.append(to))
-    handlers: list[Callable[..., None]] = []
-    monkeypatch.setattr(signal, "signal", lambda _number, handler: handlers.append(handler))
-    container_images.detach()
-    assert done == ["setsid", 0, 1, 2]
-    with pytest.raises(SystemExit):
-        handlers[0](15, None)
-
-
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (image_builder.BuildError("no such package"), "no such package"),
-        (ValueError("odd"), "The build ended unexpectedly: ValueError('odd')"),
-        (SystemExit("signal"), "The build ended unexpectedly: SystemExit('signal')"),
-    ],
-)
-def test_work_reports_errors(host: Host, monkeypatch: pytest.MonkeyPatch, error: BaseException, message: str) -> None:
-    def fail(_self: Any) -> list[str]:
-        raise error
-
-    monkeypatch.setattr(image_builder.Builder, "build", fail)
-    container_images.work(host.parameters(), str(host.folder / "run-1"))
-    assert json.loads((host.folder / "run-1.json").read_text()) == {"failed": True, "msg": message}
+def test_build_reports_what_it_built(host: Host) -> None:
+    told: list[str] = []
+    assert container_images.build(host.parameters(), told.append) == {"built": ["base", "infra", "openstack"]}
+    assert told
 
 
 class EndedError(Exception):
