@@ -8,16 +8,21 @@ import binascii
 import json
 import os
 import sys
+from collections import namedtuple
 
 import plain_yaml
 
 DEFAULT_USER = "cirros"
 SCRIPTS = "/run/user-data"
+BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 KNOWN_KEYS = ("hostname", "fqdn", "ssh_authorized_keys", "users", "write_files", "runcmd")
 FILE_KEYS = ("path", "content", "encoding", "permissions", "owner", "append", "defer")
 USER_KEYS = ("name", "ssh_authorized_keys")
 # Every user may become root and nobody has a password, so these ask for nothing that is not so.
 EMPTY_USER_KEYS = ("sudo", "shell", "lock_passwd", "gecos")
+
+
+File = namedtuple("File", ("path", "data", "mode", "owner", "append"))
 
 
 class Plan:
@@ -27,7 +32,7 @@ class Plan:
         self.hostname = ""
         self.fqdn = ""
         self.keys: dict[str, list[str]] = {DEFAULT_USER: []}
-        self.files: list[dict[str, object]] = []
+        self.files: list[File] = []
         self.scripts: list[str] = []
         self.commands: list[object] = []
         self.messages: list[str] = []
@@ -69,7 +74,11 @@ def add_part(plan: Plan, text: str, name: str) -> None:
         add_cloud_config(plan, text, name)
     elif is_multipart(text):
         for number, part in enumerate(parts(text), 1):
-            add_part(plan, part, "part " + str(number) + " of " + name)
+            part_name = "part " + str(number) + " of " + name
+            if part is None:
+                plan.messages.append(part_name + " can't be decoded and was left out")
+            else:
+                add_part(plan, part, part_name)
     else:
         plan.messages.append(name + " starts with " + repr(first[:60]) + ", which is not supported, and was left out")
 
@@ -97,26 +106,30 @@ def is_multipart(text: str) -> bool:
     return split_header(text.lstrip())[0].get("content-type", "").lower().startswith("multipart/")
 
 
-def parts(text: str) -> list[str]:
-    """Return the decoded parts of a MIME message; one that is multipart itself keeps its header."""
+def parts(text: str) -> "list[str | None]":
+    """Return the decoded parts of a MIME message, None for a broken one; what is multipart itself keeps its header."""
     header, body = split_header(text.lstrip())
     content_type = header["content-type"]
     at = content_type.lower().find("boundary=")
     if at < 0:
         return []
     boundary = content_type[at + len("boundary=") :].split(";")[0].strip().strip('"')
-    found = []
+    found: list[str | None] = []
     for piece in ("\n" + body).split("\n--" + boundary)[1:]:
         if piece.startswith("--"):
             break
-        piece = piece.split("\n", 1)[1] if "\n" in piece else ""
-        if is_multipart(piece):
-            found.append(piece)
+        part = piece.split("\n", 1)[1] if "\n" in piece else ""
+        if is_multipart(part):
+            found.append(part)
             continue
-        head, content = split_header(piece)
-        if head.get("content-transfer-encoding", "").lower() == "base64":
-            content = binascii.a2b_base64("".join(content.split())).decode("utf-8")
-        found.append(content)
+        head, content = split_header(part)
+        if head.get("content-transfer-encoding", "").lower() != "base64":
+            found.append(content)
+            continue
+        try:
+            found.append(decoded(content, "base64").decode("utf-8"))
+        except ValueError:  # UnicodeError is one
+            found.append(None)
     return found
 
 
@@ -189,23 +202,30 @@ def add_file(plan: Plan, file: object) -> None:
             plan.messages.append("cloud-config: " + str(key) + " of the file " + path + " is not supported")
     encoding = str(file.get("encoding") or "text/plain")
     content = str("" if file.get("content") is None else file["content"])
-    if encoding in ("b64", "base64"):
-        data = binascii.a2b_base64("".join(content.split()))
-    elif encoding == "text/plain":
-        data = content.encode()
-    else:
-        plan.messages.append("cloud-config: the file " + path + " has the encoding " + encoding + " and was left out")
-        return
     mode = file.get("permissions")
-    plan.files.append(
-        {
-            "path": path,
-            "data": data,
-            "mode": "0644" if mode is None else mode if isinstance(mode, str) else "%04o" % mode,
-            "owner": str(file.get("owner") or "root:root"),
-            "append": file.get("append") is True,
-        }
-    )
+    mode = "0644" if mode is None else f"{mode:04o}" if isinstance(mode, int) else mode
+    if not isinstance(mode, str) or not mode.isdigit():
+        plan.messages.append("cloud-config: the file " + path + " was left out: " + repr(mode) + " are no permissions")
+        return
+    try:
+        data = decoded(content, encoding)
+    except ValueError as error:
+        plan.messages.append("cloud-config: the file " + path + " was left out: " + str(error))
+        return
+    owner = str(file.get("owner") or "root:root")
+    plan.files.append(File(path, data, mode, owner, file.get("append") is True))
+
+
+def decoded(content: str, encoding: str) -> bytes:
+    """Return the content of a file."""
+    if encoding == "text/plain":
+        return content.encode()
+    if encoding not in ("b64", "base64"):
+        raise ValueError("its encoding " + encoding + " is not supported")
+    packed = "".join(content.split())
+    if len(packed) % 4 or not all(char in BASE64 for char in packed):  # a2b_base64 passes over what it doesn't know
+        raise ValueError("its content is no base64")
+    return binascii.a2b_base64(packed)
 
 
 def command_script(commands: list[object]) -> str:
@@ -260,11 +280,11 @@ def apply(plan: Plan) -> None:
         run("chown", user + ":" + user, home + "/.ssh")
     for file in plan.files:
         try:
-            write(file["path"], file["data"], file["mode"], file["owner"], append=file["append"])
+            write(file.path, file.data, file.mode, file.owner, append=file.append)
         except OSError as error:
-            say("the file " + str(file["path"]) + " could not be written: " + str(error))
+            say("the file " + file.path + " could not be written: " + str(error))
     for number, script in enumerate(plan.scripts, 1):
-        write(SCRIPTS + "/" + "%02d" % number, script.encode(), "0700", "root:root")
+        write(SCRIPTS + f"/{number:02d}", script.encode(), "0700", "root:root")
 
 
 def read(path: str) -> bytes:

@@ -7,6 +7,7 @@ It runs on MicroPython in the guest, hence neither imports nor features that onl
 NULLS = ("", "~", "null", "Null", "NULL")
 TRUE = ("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON")
 FALSE = ("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF")
+MARKERS = ("---", "...")
 ESCAPES = {"0": "\0", "a": "\a", "b": "\b", "t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r", "e": "\x1b"}
 ESCAPES.update({" ": " ", '"': '"', "/": "/", "\\": "\\", "N": "\x85", "_": "\xa0", "L": "\u2028", "P": "\u2029"})
 CODES = {"x": 2, "u": 4, "U": 8}
@@ -224,7 +225,7 @@ class _Parser:
     def indent(self) -> int:
         """Return the indent of the next line that says something; -1 at the end."""
         line = self.next()
-        if line is None or line in ("---", "..."):
+        if line is None or line in MARKERS:
             return -1
         if line.lstrip(" ").startswith("\t"):
             raise YamlError("a tab can't indent")
@@ -287,7 +288,7 @@ class _Parser:
                 return None
             rest = text[at:].lstrip(" ")
             return (value, rest[1:].strip(" ")) if rest == ":" or rest.startswith(": ") else None
-        text = without_comment(text) if ": " not in text.split(" #")[0] else text
+        text = without_comment(text) if ": " not in text.split(" #", 1)[0] else text
         at = text.find(": ")
         if at < 0:
             at = len(text) - 1 if text.endswith(":") else -1
@@ -313,7 +314,8 @@ class _Parser:
         ended = lines[0] != text.rstrip()
         while not ended and self.at < len(self.lines):
             line = self.lines[self.at]
-            if line.strip() and (len(line) - len(line.lstrip(" ")) <= indent or line.strip().startswith("#")):
+            outside = len(line) - len(line.lstrip(" ")) <= indent or line in MARKERS
+            if line.strip() and (outside or line.strip().startswith("#")):
                 break
             if self.key(line.strip()):
                 raise YamlError("a mapping can't start inside a value")
