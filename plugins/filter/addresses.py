@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.hotstack.os.plugins.module_utils import addresses
+from ansible_collections.hotstack.os.plugins.module_utils import addresses, cloud_settings
 
 
 class FilterModule:
@@ -15,6 +15,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
+            "floating_pools": cloud_settings.floating_pools,
             "nth_address": addresses.nth_address,
             "public_urls": addresses.public_urls,
             "service_addresses": addresses.service_addresses,

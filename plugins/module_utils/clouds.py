@@ -15,6 +15,12 @@ from typing import Any
 BEGIN = "# BEGIN hotstack.os"
 END = "# END hotstack.os"
 
+
+def marks_of(part: str) -> tuple[str, str]:
+    """Return the marks around the clouds of one part of ours."""
+    return (f"{BEGIN} {part}".rstrip(), f"{END} {part}".rstrip())
+
+
 _CLOUDS = re.compile(r"clouds:\s*(#.*)?")
 _EMPTY_CLOUDS = re.compile(r"clouds:\s*(\{\s*\}|null|~)\s*(#.*)?")
 
@@ -34,31 +40,31 @@ def cloud_lines(value: Mapping[str, Any], indent: str) -> list[str]:
     return lines
 
 
-def merge(text: str, clouds: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the text with exactly these clouds as ours."""
-    lines = _without_ours(text.splitlines())
-    where = _position(lines)
-    indent = _indentation(lines[where:])
+def merge(text: str, clouds: Mapping[str, Mapping[str, Any]], part: str = "") -> str:
+    """Return the text with exactly these clouds as that part of ours, which stays where it is."""
+    begin, end = marks_of(part)
+    lines, former = _without(text.splitlines(), begin, end)
+    first = _position(lines)
+    where = first if former is None else former
+    indent = _indentation(lines[first:])
     foreign = [
         name for name in clouds if re.search(rf"^{indent}([\"']?){re.escape(name)}\1\s*:", "\n".join(lines), re.M)
     ]
     if foreign:
         raise CloudsError(f"it has a cloud '{foreign[0]}' of somebody else; rename or remove that one.")
-    ours = [f"{indent}{BEGIN}", *cloud_lines(clouds, indent), f"{indent}{END}"]
+    ours = [f"{indent}{begin}", *cloud_lines(clouds, indent), f"{indent}{end}"]
     return "\n".join([*lines[:where], *ours, *lines[where:]]) + "\n"
 
 
-def _without_ours(lines: list[str]) -> list[str]:
-    marks = [line.strip() for line in lines if line.strip() in (BEGIN, END)]
-    if marks not in ([], [BEGIN, END]):
-        raise CloudsError(f"its marks '{BEGIN}' and '{END}' are not one pair; remove them and what is between.")
-    kept, inside = [], False
-    for line in lines:
-        inside = inside or line.strip() == BEGIN
-        if not inside:
-            kept.append(line)
-        inside = inside and line.strip() != END
-    return kept
+def _without(lines: list[str], begin: str, end: str) -> tuple[list[str], int | None]:
+    """Return the lines without what is between the marks, and where that was."""
+    marks = [line.strip() for line in lines if line.strip() in (begin, end)]
+    if marks not in ([], [begin, end]):
+        raise CloudsError(f"its marks '{begin}' and '{end}' are not one pair; remove them and what is between.")
+    if not marks:
+        return lines, None
+    first, last = (next(n for n, line in enumerate(lines) if line.strip() == mark) for mark in (begin, end))
+    return [*lines[:first], *lines[last + 1 :]], first
 
 
 def _position(lines: list[str]) -> int:

@@ -27,8 +27,12 @@ options:
     description: The JSON file on the host that has the passwords.
     type: path
     required: true
+  part:
+    description: The name of a part of the file, so that several roles can have their clouds in it.
+    type: str
+    default: ""
   clouds:
-    description: All clouds of ours; one that is no longer here is removed.
+    description: All clouds of that part; one that is no longer here is removed.
     type: list
     elements: dict
     required: true
@@ -145,7 +149,7 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     try:
         with acting_as(owner):
             before, mode = read_text(path)
-            after = clouds.merge(before or "", wanted)
+            after = clouds.merge(before or "", wanted, params["part"])
             changed = (before, mode) != (after, MODE)
             if changed and not check_mode:
                 make_folder(os.path.dirname(path), private=owner is not None)
@@ -166,6 +170,7 @@ def main() -> None:
             "path": {"type": "path"},
             "owner": {"type": "str"},
             "credentials_file": {"type": "path", "required": True},
+            "part": {"type": "str", "default": ""},
             "clouds": {
                 "type": "list",
                 "elements": "dict",

@@ -42,6 +42,17 @@ def test_merge(before: str, others: dict[str, Any]) -> None:
     assert {key: value for key, value in yaml.safe_load(after).items() if key != "clouds"} == foreign
 
 
+@pytest.mark.parametrize("text", ["", FOREIGN])
+def test_parts_stay_beside_each_other(text: str) -> None:
+    other = {"hotstack-os": {"region_name": "RegionOne"}}
+    both = clouds.merge(clouds.merge(text, OURS), other, "post_setup")
+    assert yaml.safe_load(both)["clouds"].items() >= {**OURS, **other}.items()
+    # Neither run undoes what the other did.
+    assert clouds.merge(both, OURS) == both
+    assert clouds.merge(both, other, "post_setup") == both
+    assert "hotstack-os" not in yaml.safe_load(clouds.merge(both, {}, "post_setup"))["clouds"]
+
+
 def test_comments_stay() -> None:
     after = clouds.merge(FOREIGN, OURS)
     assert [line for line in FOREIGN.splitlines() if line not in after.splitlines()] == []

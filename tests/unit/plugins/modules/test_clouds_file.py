@@ -29,6 +29,7 @@ def params(tmp_path: Path) -> dict[str, Any]:
         "path": str(tmp_path / "etc/openstack/clouds.yaml"),
         "owner": None,
         "credentials_file": str(tmp_path / "credentials.json"),
+        "part": "",
         "clouds": [cloud],
     }
 
