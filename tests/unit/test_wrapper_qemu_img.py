@@ -186,6 +186,8 @@ def test_link_put_in_place_meanwhile_is_not_followed(wrapper: Path, tmp_path: Pa
 
 def test_pipe_stays(wrapper: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600)
+    assert program.watch(["convert", "a", str(tmp_path / "pipe")]) == []
+    assert program.watch(["create", "/dev/null", "1G"]) == []
     assert run(wrapper, "convert a pipe").returncode == 0
     assert mode(tmp_path / "pipe") == 0o600
 
