@@ -305,7 +305,7 @@ def test_sudo_asks_for_root_first(tmp_path: Path) -> None:
         return subprocess.run(command, check=True, env=env, capture_output=True, text=True).stdout.strip()
 
     itself = ROOT / "tools/guest/root/usr/bin/sudo"
-    assert sudo(1000, "-n", "cat", "a b") == f'<root><-c><exec "$@"><sudo><{itself}><-u><root><cat><a b>'
+    assert sudo(1000, "-n", "cat", "a b") == f'<-c><exec "$@"><--><root><sudo><{itself}><-u><root><cat><a b>'
     assert sudo(0, "-u", "root", "echo", "a  b") == "a  b"
-    assert sudo(0, "-u", "x", "--", "-y") == '<x><-c><exec "$@"><sudo><-y>'
+    assert sudo(0, "-u", "x", "--", "-y") == '<-c><exec "$@"><--><x><sudo><-y>'
     assert sudo(0) == "<root>"

@@ -184,11 +184,12 @@ def test_apply_writes_what_the_plan_says(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(metadata, "write", write)
     monkeypatch.setattr(metadata, "run", lambda *words: commands.append(words))
     monkeypatch.setattr(metadata, "say", said.append)
+    monkeypatch.setattr(metadata, "add_account", lambda user, number: commands.append((user, str(number))))
     config = {"hostname": "n", "fqdn": "n.x", "users": ["stack"], "write_files": [{"path": "/bad"}, {"path": "/good"}]}
     metadata.apply(plan("#cloud-config\n" + yaml.safe_dump({**config, "runcmd": ["x"], "apt": 1})))
     assert written["/etc/hosts"][0] == b"127.0.0.1 localhost\n127.0.1.1 n.x n\n"
     assert ("hostname", "n") in commands
-    assert ("adduser", "-D", "-s", "/usr/bin/sh", "stack") in commands
+    assert ("stack", "1001") in commands
     assert written["/home/stack/.ssh/authorized_keys"] == (b"", "0600", "stack:stack")
     assert written["/good"] == (b"", "0644", "root:root")
     assert written["/run/user-data/01"] == (b"#!/bin/sh\nx\n", "0700", "root:root")
