@@ -307,9 +307,9 @@ class Work:
         line = self.wanted["keypair"]
         if not line:
             return
+        keypairs = self.cloud.compute.keypairs(user_id=self.ids["user"]) if self.ids["user"] else []
+        found = next((plain(item) for item in keypairs if item.name == line["name"]), None)
         nova = self.user_cloud.compute if self.user_cloud else None
-        keypairs = [plain(item) for item in nova.keypairs()] if nova else []
-        found = next((item for item in keypairs if item["name"] == line["name"]), None)
         self.settle("keypair", {"name": line["name"], "public_key": line["public_key"]}, found, nova)
 
     def credential(self) -> None:
@@ -317,14 +317,15 @@ class Work:
         line = self.wanted["credential"]
         if not line:
             return
-        identity: Any = self.user_cloud.identity if self.user_cloud else None
         user = self.ids["user"]
-        listed = identity.application_credentials(user) if identity else []
+        listed = self.cloud.identity.application_credentials(user) if user else []
         found = next((item for item in listed if item.name == line["name"]), None)
         if found and found.id == line["known_id"] and not line["reissue"]:
             return
 
         def issue() -> Any:
+            # Only the user may.
+            identity = self.user_cloud.identity
             if found:
                 identity.delete_application_credential(user, found.id)
             values = {"description": line["description"], "unrestricted": True}

@@ -579,7 +579,7 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     # Also where a later step failed: Keystone tells the secret only this time.
     if params["application_credential"] and (result.get("credential") or "error" not in result):
         written = write_secrets(params["application_credential"], result.get("credential"), check_mode)
-    if result.get("too_large"):
+    if result.get("too_large") and any(step["kind"] == "flavor" for step in steps):
         warnings.append("No host is large enough for the flavors " + ", ".join(result["too_large"]) + ".")
     answer = {
         "changed": bool(steps or written),
