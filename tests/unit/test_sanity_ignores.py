@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exceptions of ansible-test, in each supported version: licences of modules, programs with a Python of their own."""
+"""The exceptions of ansible-test, in each supported version: licences of modules, programs that name their Python."""
 
 from __future__ import annotations
 
