@@ -35,7 +35,7 @@ def name_problems(kind: str, lines: Sequence[Mapping[str, Any]]) -> Iterator[str
     names = [line["name"] for line in lines]
     for name in dict.fromkeys(names):
         if not re.fullmatch(NAME, name):
-            yield f"A {kind} is called '{name}', but a name has 1 to 200 letters, digits or . _ - and spaces."
+            yield f"The {kind} '{name}' can't be called so; a name has 1 to 200 letters, digits, spaces or . _ -"
         if names.count(name) > 1:
             yield f"There are {names.count(name)} of the {kind} '{name}', but each name may be there once."
 
@@ -62,7 +62,8 @@ def image_problems(line: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with an image."""
     what = f"The image '{line['name']}'"
     if bool(line["url"]) == bool(line["file"]):
-        yield f"{what} has {'both' if line['url'] else 'neither'} a url and a file, but must have one of them."
+        has = "both a url and" if line["url"] else "neither a url nor"
+        yield f"{what} has {has} a file, but must have one of them."
     if line["url"] and not re.fullmatch(r"https?://[^\s/]+/\S+", line["url"]):
         yield f"{what} has the url '{shown(line['url'])}', but must have one of http or https that names a file."
     if line["file"] and not line["file"].startswith("/"):

@@ -200,23 +200,24 @@ class Downloader:
                 time.sleep(2**attempt)
         raise AssertionError
 
-    def fetch(self, image: Mapping[str, Any]) -> tuple[str, bool]:
-        """Return the verified file of an image, and whether something of it was downloaded."""
+    def fetch(self, image: Mapping[str, Any]) -> tuple[dict[str, str], bool]:
+        """Return the verified file of an image with its digest, and whether something of it was downloaded."""
         path = os.path.join(self.cache, cache_name(image["url"], image["checksum"]))
         # Two images may have the same URL.
         with self.locks[path]:
-            return self.fetch_to(path, image)
+            new = self.fetch_to(path, image)
+            return {"path": path, "sha512": remembered_digest(path, self.cache)}, new
 
-    def fetch_to(self, path: str, image: Mapping[str, Any]) -> tuple[str, bool]:
-        """Fetch to this path, which nobody else does meanwhile."""
+    def fetch_to(self, path: str, image: Mapping[str, Any]) -> bool:
+        """Fetch to this path, which nobody else does meanwhile; return whether something was downloaded."""
         url = image["url"]
         algorithm, digest = self.expected(url, image["checksum"])
         note = read_json(path + ".json") or {}
         if os.path.exists(path) and (note.get("digest") == digest if digest else not image["refresh"]):
-            return path, False
+            return False
         new = self.patiently(lambda: self.transfer(image, path, note, verifiable=bool(digest)), url)
         if not new:
-            return path, False
+            return False
         part = path + ".part"
         found = digests(part, algorithm)[algorithm] if digest else ""
         try:
@@ -230,7 +231,7 @@ class Downloader:
         write_text(path + ".json", json.dumps({**(read_json(part + ".json") or {}), "digest": digest}), 0o600)
         os.rename(part, path)
         os.unlink(part + ".json")
-        return path, True
+        return True
 
     def transfer(self, image: Mapping[str, Any], path: str, note: Mapping[str, str], *, verifiable: bool) -> bool:
         """Complete the partial file; return False where the server says that the whole one is still right."""
@@ -306,8 +307,8 @@ def fetch_all(images: list[dict[str, Any]], downloader: Downloader) -> dict[str,
         try:
             if image["file"]:
                 return local_file(image, downloader.cache), "", False
-            path, new = downloader.fetch(image)
-            return {"path": path, "sha512": remembered_digest(path, downloader.cache)}, "", new
+            file, new = downloader.fetch(image)
+            return file, "", new
         except DownloadError as error:
             reason = str(error)
         except OSError as error:
