@@ -27,6 +27,10 @@ def shipped(collection: Path) -> settings.Shipped:
     derived: dict[str, Any] = {}
     for path in sorted((role / "vars").rglob("*.yml")):
         derived.update(load(path))
+    layers: dict[str, Any] = {}
+    for path in sorted(collection.glob("roles/*/meta/argument_specs.yml")):
+        if path.parents[1] != role:
+            layers.update(load(path)["argument_specs"]["main"].get("options", {}))
     return settings.Shipped(
         options=load(role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"],
         derived=frozenset(derived),
@@ -34,6 +38,7 @@ def shipped(collection: Path) -> settings.Shipped:
         releases=tuple(sorted(path.stem for path in (collection / "containerfiles" / "locks").glob("*.txt"))),
         credential_names=tuple(derived["hotstack_os_credential_names"]),
         interfaces=(derived["hotstack_os_network_name"],),
+        layers=layers,
     )
 
 
@@ -58,7 +63,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         own = shipped(COLLECTION)
         values: dict[str, Any] = {}
         found: list[str] = []
-        for name in own.options:
+        for name in (*own.options, *own.layers):
             if name in variables:
                 try:
                     values[name] = plain(self._templar.template(variables[name]))

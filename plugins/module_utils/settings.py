@@ -8,7 +8,7 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Callable, Optional
 
@@ -47,6 +47,8 @@ class Shipped:
     credential_names: tuple[str, ...]
     # Interfaces that are ours whatever the settings say.
     interfaces: tuple[str, ...] = ("hotstack-os",)
+    # The options of the argument specs of the layers.
+    layers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def shown(value: Any) -> str:
@@ -89,6 +91,11 @@ def typed(option: Mapping[str, Any], value: Any) -> tuple[Any, str | None]:
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool):
             allowed = "a whole number"
+    elif kind == "float":
+        if isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,9}(\.\d{1,9})?", value.strip()):
+            value = float(value)
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            allowed = "a number"
     elif kind == "bool":
         word = str(value).lower()
         if isinstance(value, (bool, int, str)) and word in TRUE | FALSE:
@@ -107,6 +114,11 @@ def typed(option: Mapping[str, Any], value: Any) -> tuple[Any, str | None]:
 def between(low: int, high: int) -> Rule:
     """Allow these numbers."""
     return lambda value: None if low <= value <= high else f"a whole number from {low} to {high}"
+
+
+def ratio(value: float) -> str | None:
+    """Allow how many times over something may be promised."""
+    return None if 0 < value <= 1000 else "a number above 0 and at most 1000"
 
 
 def matching(pattern: str, allowed: str) -> Rule:
@@ -221,6 +233,11 @@ RULES: dict[str, Rule] = {
     ),
     "hotstack_os_volume_mounts_dir": folder,
     "hotstack_os_volumes_dir": folder,
+    "keystone_token_lifetime": between(60, 31536000),
+    "nova_cpu_allocation_ratio": ratio,
+    "nova_disk_allocation_ratio": ratio,
+    "nova_ram_allocation_ratio": ratio,
+    "nova_reserved_memory_mib": between(0, 1048576),
 }
 
 DATA = "hotstack_os_data_dir"
@@ -344,7 +361,7 @@ def problems(values: Mapping[str, Any], names: Iterable[str], shipped: Shipped) 
     found = list(unknown_problems(names, shipped))
     good: dict[str, Any] = {}
     bad: dict[str, str] = {}
-    for name, option in shipped.options.items():
+    for name, option in {**shipped.options, **shipped.layers}.items():
         if name in values:
             value, allowed = typed(option, values[name])
             if allowed is None and name in RULES:

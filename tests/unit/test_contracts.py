@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.hotstack.os.plugins.module_utils import services, settings
+from ansible_collections.hotstack.os.plugins.module_utils import container_spec, services, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
@@ -119,12 +119,10 @@ def test_container_says_when_it_is_healthy(role: Path, container: dict[str, Any]
 
 
 @each_container
-def test_container_on_the_host_network_has_no_address(role: Path, container: dict[str, Any]) -> None:
+def test_only_bridge_containers_have_an_address(role: Path, container: dict[str, Any]) -> None:
     line = MAP[container["name"]]
-    if container.get("network") == "host":
-        assert "address" not in line
-    elif not line.get("one_shot"):
-        assert "address" in line
+    network = container_spec.network_of({"network": None, **container}, line)
+    assert ("address" in line) == (network == "bridge" and not line.get("one_shot", False))
 
 
 @each_role

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[4]
 def shipped() -> settings.Shipped:
     """What the checkout brings, with releases that no other change can touch."""
     own = validate_settings.shipped(ROOT)
-    return settings.Shipped(own.options, own.derived, own.services, ("2025.2", "2026.1"), own.credential_names)
+    return dataclasses.replace(own, releases=("2025.2", "2026.1"))
 
 
 @pytest.fixture
@@ -30,10 +31,13 @@ def values() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted((ROOT / "roles/settings/defaults/main").glob("*.yml")):
         found.update(yaml.safe_load(path.read_text()))
-    return {
-        name: value.replace("{{ hotstack_os_data_dir }}", "/var/lib/hotstack-os") if isinstance(value, str) else value
-        for name, value in found.items()
-    }
+    facts = {"{{ hotstack_os_data_dir }}": "/var/lib/hotstack-os", "{{ ansible_facts['nodename'] }}": "node1.example"}
+    for name, value in found.items():
+        for template, meant in facts.items():
+            if isinstance(value, str):
+                value = value.replace(template, meant)
+        found[name] = value
+    return found
 
 
 def judge(values: dict[str, Any], shipped: settings.Shipped) -> list[str]:
@@ -45,6 +49,8 @@ def test_defaults_are_good(values: dict[str, Any], shipped: settings.Shipped) ->
 
 
 GOOD = {
+    "values of layers": {"nova_ram_allocation_ratio": "1.5", "nova_reserved_memory_mib": 0, "nova_resume_guests": "no"},
+    "a short host name": {"hotstack_os_host_name": "node1"},
     "numbers as texts": {"hotstack_os_mtu": "1500", "hotstack_os_build_parallel": "4"},
     "booleans as words": {"hotstack_os_debug": "Yes", "hotstack_os_hide_secrets": "off"},
     "a release as a number": {"hotstack_os_release": 2025.2},
@@ -175,6 +181,30 @@ BAD: dict[str, tuple[str, Any, str]] = {
     "typo in a name": ("data_dri", "Swordfish", "did you mean hotstack_os_data_dir?"),
     "unknown name": ("zzzz", "Swordfish", "docs/settings.md"),
 }
+
+
+# The same of layers, with the whole name.
+BAD_LAYERS: dict[str, tuple[str, Any, str]] = {
+    "negative reserve": ("nova_reserved_memory_mib", -1, "is -1, but must be a whole number from 0 to 1048576"),
+    "reserve with a unit": ("nova_reserved_memory_mib", "3G", "'3G', but must be a whole number"),
+    "nothing of the memory": ("nova_ram_allocation_ratio", 0, "is 0, but must be a number above 0"),
+    "ratio in words": ("nova_cpu_allocation_ratio", "four", "'four', but must be a number"),
+    "ratio is a boolean": ("nova_disk_allocation_ratio", True, "is true, but must be a number"),
+    "resume sometimes": ("nova_resume_guests", "sometimes", "'sometimes', but must be true or false"),
+    "tokens that expire at once": ("keystone_token_lifetime", 0, "from 60 to 31536000"),
+    "host name with an underscore": ("hotstack_os_host_name", "node_1", "a host name in lower case"),
+    "host name with capitals": ("hotstack_os_host_name", "Node1", "a host name in lower case"),
+    "host name empty": ("hotstack_os_host_name", "", "a host name in lower case"),
+    "unknown virtualization": ("hotstack_os_virt_type", "xen", "one of auto, kvm, qemu"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "allowed"), BAD_LAYERS.values(), ids=BAD_LAYERS)
+def test_bad_in_layers(name: str, value: Any, allowed: str, values: dict[str, Any], shipped: settings.Shipped) -> None:
+    found = judge({**values, name: value}, shipped)
+    assert len(found) == 1
+    assert found[0].startswith(f"{name} is ")
+    assert allowed in found[0]
 
 
 @pytest.mark.parametrize(("name", "value", "expected"), BAD.values(), ids=BAD)
