@@ -152,14 +152,7 @@ def test_public_keys(text: str, good: bool) -> None:
     ],
 )
 def test_lacks_content(line: dict[str, Any], found: dict[str, Any] | None, lacks: bool) -> None:
-    wanted_image = {
-        "disk_format": "qcow2",
-        "checksum": "",
-        "sha512": "",
-        "refresh": False,
-        "source": "http://a",
-        **line,
-    }
+    usual = {"disk_format": "qcow2", "checksum": "", "sha512": "", "refresh": False, "source": "http://a"}
     present = None if found is None else {"disk_format": "qcow2", **found}
     assert cloud_plan.lacks_content({**usual, **line}, present) == lacks
 
