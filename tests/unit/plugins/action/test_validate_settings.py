@@ -18,7 +18,7 @@ from ansible_collections.hotstack.os.plugins.action import validate_settings
 PLAY = """---
 - name: Look at the settings
   hosts: localhost
-  gather_facts: false
+  gather_facts: true
   roles:
     - hotstack.os.preflight
 """
