@@ -18,7 +18,9 @@ from ansible_collections.hotstack.os.plugins.action import validate_settings
 PLAY = """---
 - name: Look at the settings
   hosts: localhost
-  gather_facts: true
+  gather_facts: false
+  vars:
+    hotstack_os_host_name: node1
   roles:
     - hotstack.os.preflight
 """
