@@ -74,9 +74,9 @@ class Proxy:
             return lambda item, **values: self.update(kind, item, values)
         if verb == "delete":
             return lambda *items: self.delete(kind, items[-1])
-        return lambda *_parents, **query: self.list(call.removesuffix("s"), query)
+        return lambda *_parents, **query: self.listed(call.removesuffix("s"), query)
 
-    def list(self, kind: str, query: dict[str, Any]) -> list[Resource]:
+    def listed(self, kind: str, query: dict[str, Any]) -> list[Resource]:
         filters = {key: value for key, value in query.items() if key not in ("limit", "domain_id", "user_id")}
         return [
             item
@@ -117,7 +117,7 @@ class Proxy:
 
     def role_assignments(self, user_id: str, scope_project_id: str, role_id: str) -> list[Resource]:
         query = {"user": user_id, "project": scope_project_id, "role": role_id}
-        return self.list("role_assignment", query)
+        return self.listed("role_assignment", query)
 
     def assign_project_role_to_user(self, project: str, user: str, role: str) -> None:
         self.store.calls.append("assign")
@@ -130,7 +130,7 @@ class Proxy:
     def security_groups(self, project_id: str, name: str) -> list[Resource]:
         """Neutron makes the group when it is asked for."""
         query = {"project_id": project_id, "name": name}
-        return self.list("security_group", query) or [self.store.add("security_group", **query)]
+        return self.listed("security_group", query) or [self.store.add("security_group", **query)]
 
     def resource_providers(self) -> list[dict[str, int]]:
         return self.store.hosts
