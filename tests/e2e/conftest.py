@@ -17,6 +17,7 @@ from lab import ROOT, Lab, Play
 ORDER = [
     "test_fresh_host",
     "test_lab",
+    "test_guest_image",
     "test_deployment",
     "test_network",
     "test_libvirt_session",
@@ -29,7 +30,7 @@ ORDER = [
     "test_purge",
 ]
 
-WITHOUT_DEPLOYMENT = {"test_fresh_host", "test_lab", "test_purge"}
+WITHOUT_DEPLOYMENT = {"test_fresh_host", "test_lab", "test_guest_image", "test_purge"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,16 +38,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER))
 
 
-def containers(*, one_shot: bool) -> list[str]:
-    """Return the services that the layers run, in their order, from the layers' own definitions."""
+def layers(*, one_shot: bool) -> dict[str, list[str]]:
+    """Return the services of each layer in their order, from the layers' own definitions."""
     site = yaml.safe_load((ROOT / "playbooks/site.yml").read_text())
     lines = yaml.safe_load((ROOT / "roles/settings/defaults/main/services.yml").read_text())["hotstack_os_services"]
-    found = []
+    found = {}
     for role in (str(role).removeprefix("hotstack.os.") for role in site[0]["roles"]):
         variables = ROOT / "roles" / role / "vars/main.yml"
         data = yaml.safe_load(variables.read_text()) if variables.exists() else {}
-        found += [line["name"] for line in (data or {}).get(f"{role}_containers", [])]
-    return [name for name in found if bool(lines[name].get("one_shot")) == one_shot]
+        names = [line["name"] for line in (data or {}).get(f"{role}_containers", [])]
+        found[role] = [name for name in names if bool(lines[name].get("one_shot")) == one_shot]
+    return {role: names for role, names in found.items() if names}
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +60,7 @@ def lab() -> Lab:
 @pytest.fixture(scope="session")
 def services() -> list[str]:
     """Return the services that should run all the time."""
-    return containers(one_shot=False)
+    return [name for names in layers(one_shot=False).values() for name in names]
 
 
 @pytest.fixture(scope="session")
@@ -82,6 +84,7 @@ def deployment(request: pytest.FixtureRequest) -> None:
 
 
 def pytest_generate_tests(metafunc: Any) -> None:
-    """Run a test that asks for `service` once for each."""
-    if "service" in metafunc.fixturenames:
-        metafunc.parametrize("service", containers(one_shot=False))
+    """Run a test that asks for `layer` once for each, with its services."""
+    if "layer" in metafunc.fixturenames:
+        found = layers(one_shot=False)
+        metafunc.parametrize("layer", found.values(), ids=found)

@@ -27,6 +27,39 @@ print(json.dumps(found))
 """
 
 
+# Name, type and URL, a contract with those who use the cloud.
+ENDPOINTS = {
+    "keystone": ("identity", "http://keystone.hotstack-os.local:5000/v3/"),
+    "glance": ("image", "http://glance.hotstack-os.local:9292"),
+    "placement": ("placement", "http://placement.hotstack-os.local:8778"),
+    "nova": ("compute", "http://nova.hotstack-os.local:8774/v2.1"),
+    "neutron": ("network", "http://neutron.hotstack-os.local:9696"),
+    "cinderv3": ("volumev3", "http://cinder.hotstack-os.local:8776/v3/$(project_id)s"),
+    "heat": ("orchestration", "http://heat.hotstack-os.local:8004/v1/$(project_id)s"),
+}
+
+# What lists workers, and what it says of one that works.
+WORKERS: dict[str, tuple[str, object]] = {
+    "compute service list": ("State", "up"),
+    "hypervisor list": ("State", "up"),
+    "network agent list": ("Alive", True),
+    "volume service list": ("State", "up"),
+    "orchestration service list": ("Status", "up"),
+}
+
+# Those that act on the host: they mount, plug and switch. All others are their service's own user.
+ROOT_SERVICES = {"nova-compute", "ovn-controller", "neutron-ovn-agent", "cinder-volume"}
+
+
+@pytest.fixture(scope="module")
+def catalog(deployed: Lab) -> list[dict[str, str]]:
+    """Return the endpoints."""
+    listed: list[dict[str, str]] = json.loads(
+        deployed.run("openstack", "--os-cloud", "hotstack-os-admin", "endpoint", "list", "-f", "json")
+    )
+    return listed
+
+
 def test_first_deployment(first_deployment: Play) -> None:
     """Deploy on the fresh host."""
     assert first_deployment.status == 0, first_deployment.tail(200)
@@ -37,13 +70,28 @@ def test_token(deployed: Lab) -> None:
     deployed.assert_token()
 
 
-def test_endpoints(deployed: Lab) -> None:
-    """Find Keystone in the catalogue, under its public name and once per interface."""
-    listed = json.loads(deployed.run("openstack", "--os-cloud", "hotstack-os-admin", "endpoint", "list", "-f", "json"))
-    keystone = {line["Interface"]: line["URL"] for line in listed if line["Service Type"] == "identity"}
-    assert set(keystone) == {"public", "internal", "admin"}
-    assert {url.rstrip("/") for url in keystone.values()} == {"http://keystone.hotstack-os.local:5000/v3"}
-    assert {line["Region"] for line in listed} == {"RegionOne"}
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_endpoint(deployed: Lab, catalog: list[dict[str, str]], name: str) -> None:
+    """Find each service in the catalogue as consumers know it, once per interface."""
+    kind, url = ENDPOINTS[name]
+    found = {line["Interface"]: line for line in catalog if line["Service Name"] == name}
+    assert set(found) == {"public", "internal", "admin"}
+    said = {(line["Service Type"], line["URL"], line["Region"]) for line in found.values()}
+    assert said == {(kind, url, "RegionOne")}
+
+
+def test_nothing_else_is_in_the_catalogue(deployed: Lab, catalog: list[dict[str, str]]) -> None:
+    """See that no endpoint is there twice."""
+    assert len(catalog) == 3 * len(ENDPOINTS)
+
+
+@pytest.mark.parametrize(("command", "state"), WORKERS.items(), ids=WORKERS)
+def test_workers_are_up(deployed: Lab, command: str, state: tuple[str, object]) -> None:
+    """Ask each API what it knows of its workers."""
+    listed = json.loads(deployed.run("openstack", "--os-cloud", "hotstack-os-admin", *command.split(), "-f", "json"))
+    key, up = state
+    assert listed
+    assert {line[key] for line in listed} == {up}, listed
 
 
 def test_api_by_name(deployed: Lab) -> None:
@@ -81,8 +129,8 @@ def test_units_and_containers(deployed: Lab, services: list[str]) -> None:
 
 
 def test_processes_are_not_root(deployed: Lab, services: list[str]) -> None:
-    """Look at every process of every container of infra and keystone."""
-    wanted = [f"{PREFIX}{name}" for name in services]
+    """Look at every process of every container."""
+    wanted = [f"{PREFIX}{name}" for name in services if name not in ROOT_SERVICES]
     for name, uids in deployed.python(ROOT_PROCESSES, *wanted).items():
         assert uids, f"{name} has no process"
         assert "0" not in uids, f"{name} has a process of root"

@@ -10,9 +10,9 @@ from lab import PREFIX, Lab
 @pytest.mark.parametrize("moment", ["files are written", "a service restarts"])
 def test_killed_reconfiguration(deployed: Lab, services: list[str], moment: str) -> None:
     """Kill the playbook at a moment, then deploy the same setting."""
-    debug = "true" if moment == "files are written" else "false"
-    wanted = "debug = true" if debug == "true" else "debug = false"
-    setting = f"hotstack_os_debug={debug}"
+    lifetime = 7200 if moment == "files are written" else 3600
+    wanted = f"expiration = {lifetime}"
+    setting = f"keystone_token_lifetime={lifetime}"
     before = deployed.invocations(["keystone"])
     config = "/var/lib/hotstack-os/runtime/config/keystone/keystone.conf"
     with deployed.play_in_background("--extra-vars", setting):

@@ -12,17 +12,20 @@ def main_process(lab: Lab, service: str) -> int:
     return int(shown) if shown.isdigit() else 0
 
 
-def test_killed_main_process(deployed: Lab, service: str) -> None:
-    """Kill the main process: another one becomes healthy."""
-    before = main_process(deployed, service)
-    assert before > 1
-    deployed.run("kill", "-KILL", str(before))
-    deployed.wait(
-        lambda: main_process(deployed, service) not in (0, before) and deployed.health(service) == "healthy",
-        f"{service} is healthy again",
-        180,
-    )
-    deployed.assert_healthy([service], 60)
+def test_killed_main_processes(deployed: Lab, layer: list[str]) -> None:
+    """Kill the main process of every container of a layer at once: other ones become healthy."""
+    before = {service: main_process(deployed, service) for service in layer}
+    assert min(before.values()) > 1, before
+    deployed.run("kill", "-KILL", *map(str, before.values()))
+    for service, process in before.items():
+        deployed.wait(
+            lambda service=service, process=process: (
+                main_process(deployed, service) not in (0, process) and deployed.health(service) == "healthy"
+            ),
+            f"{service} is healthy again",
+            240,
+        )
+    deployed.assert_healthy(layer, 60)
 
 
 def test_all_is_well_after_the_kills(deployed: Lab, services: list[str]) -> None:

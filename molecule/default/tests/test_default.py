@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[3]
 MAP: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "roles/settings/defaults/main/services.yml").read_text())[
     "hotstack_os_services"
 ]
-SERVICES = ["dnsmasq", "haproxy", "mariadb", "memcached", "rabbitmq", "keystone"]
+SERVICES = [name for name, line in MAP.items() if not line.get("one_shot")]
 PUBLIC = sorted({line["public"] for line in MAP.values() if "public" in line})
 
 
