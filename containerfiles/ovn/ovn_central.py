@@ -24,7 +24,7 @@ from typing import Any
 DATA = Path("/var/lib/ovn")
 RUN = Path("/run/ovn")
 SCHEMAS = Path("/usr/share/ovn")
-# Milliseconds that a client may be silent before it is asked whether it lives: on a busy host the usual 5 s cut off live ones.
+# Milliseconds that a client may be silent before it is asked whether it lives; on a busy host the usual 5 s cut off some.
 PROBE = 60000
 
 
@@ -78,7 +78,9 @@ def step(present: bool, current: str, wanted: str, differs: bool) -> str:
     if not present:
         return "create"
     if version(current) > version(wanted):
-        raise StartError(f"its schema {current} is newer than {wanted}, the one of this OVN: build an image with a newer one.")
+        raise StartError(
+            f"its schema {current} is newer than {wanted}, the one of this OVN: build an image with a newer one."
+        )
     return "convert" if differs else ""
 
 

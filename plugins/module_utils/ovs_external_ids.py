@@ -31,8 +31,9 @@ def check_owner(current: Ids, wanted: Ids, record: Ids) -> None:
     owner = current.get(OWNER)
     if OWNER in wanted and owner and owner != wanted[OWNER] and OWNER not in record:
         raise ForeignError(
-            f"Open vSwitch of this host belongs to another OVN: external_ids:{OWNER} is {owner}, and this deployment needs"
-            f" {wanted[OWNER]}. Take the host out of that OVN, then run `ovs-vsctl remove Open_vSwitch . external_ids {OWNER}`."
+            f"Open vSwitch of this host belongs to another OVN: external_ids:{OWNER} is {owner}, and this deployment"
+            f" needs {wanted[OWNER]}. Take the host out of that OVN, then run"
+            f" `ovs-vsctl remove Open_vSwitch . external_ids {OWNER}`."
         )
 
 

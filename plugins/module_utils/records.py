@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The record of what the host had before a deployment changed it: a JSON file with a section for each kind of thing.
 
-A section maps names to the former values, null for what was not there. What it says first stays true, so later runs only add.
+A section maps names to the former values, null for what was not there. What it says first stays true: later runs only
+add.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from ansible_collections.hotstack.os.plugins.module_utils.files import read_text
 
 Section = dict[str, Any]
 
+HINT = "Restore it from a backup, or remove it to forget what it says."
+
 
 class RecordError(Exception):
     """The record can't be used; the text says why."""
@@ -25,9 +28,9 @@ def parse(path: str, text: str) -> dict[str, Section]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise RecordError(f"{path} is not valid JSON: restore it from a backup, or remove it to forget what it says.") from error
+        raise RecordError(f"{path} is not valid JSON. {HINT}") from error
     if not isinstance(found, dict) or not all(isinstance(section, dict) for section in found.values()):
-        raise RecordError(f"{path} must hold a dictionary of sections: restore it from a backup, or remove it to forget what it says.")
+        raise RecordError(f"{path} must hold a dictionary of sections. {HINT}")
     return found
 
 

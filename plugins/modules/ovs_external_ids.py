@@ -20,7 +20,7 @@ options:
     type: dict
     default: {}
   record_file:
-    description: Where the former values are kept, in the section C(ovs_external_ids) of a JSON file that root alone can read.
+    description: A JSON file for root alone, whose section C(ovs_external_ids) keeps the former values.
     type: path
     required: true
   state:
