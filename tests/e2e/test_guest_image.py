@@ -75,11 +75,11 @@ class Guest:
         if user_data is not None:
             self.write("metadata/openstack/latest/user_data", user_data)
 
-    def start(self, machine: str, network: str, *options: str) -> float:
-        """Start the guest and return the seconds until it is ready."""
+    def start(self, machine: str, memory: int, network: str, *options: str) -> None:
+        """Start the guest and wait until it is ready."""
         create = f"qemu-img create -q -f qcow2 -b {IMAGE} -F qcow2 disk 1G"
         self.lab.shell(f"cd {self.folder} && {create} && mkfifo monitor.in monitor.out")
-        command = ["qemu-system-x86_64", "-accel", "tcg", "-machine", machine, "-smp", "2", "-m", "128"]
+        command = ["qemu-system-x86_64", "-accel", "tcg", "-machine", machine, "-smp", "2", "-m", str(memory)]
         command += [
             "-display",
             "none",
@@ -91,11 +91,10 @@ class Guest:
         command += ["-drive", f"if=none,id=root,file={self.folder}/disk", "-device", "virtio-blk-pci,drive=root"]
         command += ["-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:22{network}"]
         command += ["-device", "virtio-net-pci,netdev=net", *options]
-        begin = self.uptime()
         self.lab.run("systemd-run", f"--unit={self.unit}", "--collect", "--quiet", *command)
-        self.lab.wait(lambda: READY in self.console() or not self.lab.active(self.unit), f"{self.unit} is ready", PATIENCE)
+        what = f"{self.unit} is ready"
+        self.lab.wait(lambda: READY in self.console() or not self.lab.active(self.unit), what, PATIENCE)
         assert READY in self.console(), self.lab.run("journalctl", f"--unit={self.unit}", "--lines=5", "--output=cat")
-        return self.uptime() - begin
 
     def uptime(self) -> float:
         """Return the lab host's monotonic seconds."""
@@ -139,7 +138,7 @@ def fixture_bios(image: Lab) -> Iterator[Guest]:
     service = f"tcp:169.254.169.254:80-cmd:python3 {guest.folder}/service.py {guest.folder}/metadata"
     silent = ["-netdev", "hubport,hubid=1,id=silent", "-device", "virtio-net-pci,netdev=silent"]
     try:
-        guest.start("pc", f",net=169.254.0.0/16,dhcpstart=169.254.0.20,guestfwd={service}", *silent)
+        guest.start("pc", 128, f",net=169.254.0.0/16,dhcpstart=169.254.0.20,guestfwd={service}", *silent)
         yield guest
     finally:
         guest.stop()
@@ -154,9 +153,9 @@ def fixture_uefi(image: Lab) -> Iterator[Guest]:
     drive = f"if=virtio,driver=vvfat,dir={guest.folder}/metadata,label=config-2,read-only=on"
     options = ["-drive", f"if=pflash,format=raw,readonly=on,file={FIRMWARE.format('CODE')}"]
     options += ["-drive", f"if=pflash,format=raw,file={guest.folder}/vars", "-drive", drive]
-    options += ["-device", "pcie-root-port,id=port,chassis=1"]
+    options += ["-device", "pcie-root-port,id=rp1,chassis=1"]
     try:
-        guest.start("q35", "", *options)
+        guest.start("q35", 160, "", *options)
         yield guest
     finally:
         guest.stop()
@@ -230,7 +229,7 @@ def test_volume_is_attached_written_and_detached(uefi: Guest) -> None:
     uefi.lab.run("qemu-img", "create", "-q", "-f", "qcow2", f"{uefi.folder}/volume", "256M")
     for number in (1, 2):
         uefi.monitor(f"drive_add 0 if=none,id=disk{number},file={uefi.folder}/volume")
-        uefi.monitor(f"device_add virtio-blk-pci,drive=disk{number},id=volume{number},bus=port")
+        uefi.monitor(f"device_add virtio-blk-pci,drive=disk{number},id=volume{number},bus=rp1")
         uefi.lab.wait(lambda: uefi.ssh("ls /dev/vdc", check=False), "the volume is there", 30)
         if number == 1:
             uefi.ssh("sudo mkfs.ext4 -q /dev/vdc && sudo mount /dev/vdc /mnt && echo kept | sudo tee /mnt/file")
