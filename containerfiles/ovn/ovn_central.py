@@ -24,7 +24,7 @@ from typing import Any
 DATA = Path("/var/lib/ovn")
 RUN = Path("/run/ovn")
 SCHEMAS = Path("/usr/share/ovn")
-# Milliseconds that a client may be silent before it is asked whether it lives; on a busy host the usual 5 s cut off some.
+# Milliseconds that a client may be silent before it is asked whether it lives; on a busy host 5 s cut off some.
 PROBE = 60000
 
 
@@ -127,7 +127,9 @@ def commands(databases: Sequence[Database]) -> dict[str, list[str]]:
 
 def supervise(wanted: dict[str, list[str]]) -> str:
     """Run all until one ends or we are told to; return what ended, or nothing."""
-    running = {subprocess.Popen(command).pid: name for name, command in wanted.items()}
+    # Kept until the end, for Python itself would wait for those that nobody keeps.
+    processes = {name: subprocess.Popen(command) for name, command in wanted.items()}
+    running = {process.pid: name for name, process in processes.items()}
     stopping = False
 
     def stop(_number: int, _frame: object) -> None:
