@@ -34,8 +34,10 @@ class Switch:
         return ""
 
 
-def run(switch: Switch, path: Path, state: str = "present", check_mode: bool = False, **more: str) -> dict[str, Any]:
-    params = {"ids": {**IDS, **more}, "record_file": str(path), "state": state}
+def run(
+    switch: Switch, path: Path, state: str = "present", check_mode: bool = False, ids: dict[str, str] = IDS
+) -> dict[str, Any]:
+    params = {"ids": ids, "record_file": str(path), "state": state}
     return module.run(params, check_mode, switch)
 
 
@@ -60,7 +62,7 @@ def test_keys_are_set_once_and_given_back(path: Path) -> None:
 def test_later_values_are_not_recorded(path: Path) -> None:
     switch = Switch(BEFORE)
     run(switch, path)
-    assert run(switch, path, **{"hostname": "other", "ovn-remote": "tcp:10.0.0.31:6642"})["changed"] is True
+    assert run(switch, path, ids={"hostname": "other", "ovn-remote": "tcp:10.0.0.31:6642"})["changed"] is True
     assert switch.ids["hostname"] == "other"
     assert json.loads(path.read_text())["ovs_external_ids"]["hostname"] == "former"
 
