@@ -12,6 +12,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import foreign
 from lab import ROOT, Lab, Play
 
 ORDER = [
@@ -19,6 +20,8 @@ ORDER = [
     "test_lab",
     "test_guest_image",
     "test_deployment",
+    "test_configuration",
+    "test_isolation",
     "test_network",
     "test_libvirt_session",
     "test_secrets",
@@ -64,7 +67,14 @@ def services() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def first_deployment(lab: Lab) -> Play:
+def before_deployment(lab: Lab) -> dict[str, dict[str, str]]:
+    """Return what somebody else has on the host, as it was before the first deployment."""
+    foreign.make(lab)
+    return foreign.look(lab)
+
+
+@pytest.fixture(scope="session")
+def first_deployment(lab: Lab, before_deployment: dict[str, dict[str, str]]) -> Play:
     """Deploy for the first time."""
     return lab.deploy(check=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 
+import foreign
 from lab import Lab
 
 
@@ -18,6 +19,11 @@ def test_everything_is_back(deployed: Lab, services: list[str]) -> None:
     shown = json.loads(deployed.run("ip", "-json", "address", "show", "hot-ex"))
     addresses = {f"{line['local']}/{line['prefixlen']}" for line in shown[0]["addr_info"]}
     assert {"172.31.0.129/25", "172.31.0.10/32"} <= addresses
+
+
+def test_foreign_things_last(deployed: Lab, before_deployment: dict[str, dict[str, str]]) -> None:
+    """See that what somebody else has is still defined as it was."""
+    assert foreign.look(deployed)["lasts"] == before_deployment["lasts"]
 
 
 def test_one_shots_are_not_repeated(deployed: Lab) -> None:

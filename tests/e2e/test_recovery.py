@@ -40,14 +40,3 @@ def test_lost_capability_comes_back(deployed: Lab) -> None:
     assert "cap_net_admin" in deployed.run("getcap", path)
     deployed.run("setcap", "-r", path)
     deployed.wait(lambda: "cap_net_admin" in deployed.run("getcap", path), f"{path} has its capability again", 60)
-
-
-def test_target_stops_and_starts_everything(deployed: Lab, services: list[str]) -> None:
-    """Stop and start all by the one name."""
-    deployed.run("systemctl", "stop", "hotstack-os.target", timeout=300)
-    deployed.wait(lambda: not deployed.containers(), "all containers are gone", 60)
-    for service in services:
-        assert not deployed.active(f"{PREFIX}{service}.service")
-    deployed.run("systemctl", "start", "hotstack-os.target", timeout=600)
-    deployed.assert_healthy(services, 30)
-    deployed.assert_token()
