@@ -106,7 +106,7 @@ def own(
     if named and not ours:
         other = owner(named[0]) or ""
         raise CloudError(
-            f"There is a {kind} '{name}' already, in the project '{projects.get(other, other)}'; rename or remove it."
+            f"The {kind} '{name}' belongs to the project '{projects.get(other, other)}' already; rename or remove it."
         )
     return ours[0] if ours else None
 

@@ -11,7 +11,7 @@ import pwd
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import ModuleType
 from typing import Any
@@ -25,12 +25,16 @@ class CloudProgramError(Exception):
     """A program that can't run, or what it says has failed."""
 
 
-def write_package(folder: str, parts: Iterable[ModuleType]) -> None:
+def sources_of(parts: Iterable[ModuleType]) -> dict[str, str]:
+    """Return the texts of modules by name; Ansible removes them once the module that has them ends."""
+    return {part.__name__.rpartition(".")[2]: inspect.getsource(part) for part in parts}
+
+
+def write_package(folder: str, sources: Mapping[str, str]) -> None:
     """Write modules into a package `program` in a folder, so that they import each other there too."""
     package = os.path.join(folder, "program")
     os.mkdir(package)
-    sources = {"__init__": "", **{part.__name__.rpartition(".")[2]: inspect.getsource(part) for part in parts}}
-    for name, text in sources.items():
+    for name, text in {"__init__": "", **sources}.items():
         write_text(os.path.join(package, f"{name}.py"), text, 0o644)
 
 
@@ -64,8 +68,8 @@ def command(folder: str, image: str, program: str, arguments: Iterable[str]) -> 
 class CloudProgram:
     """A program that runs and answers requests, a line of JSON each."""
 
-    def __init__(self, folder: str, image: str, parts: Iterable[ModuleType], program: str, *arguments: str) -> None:
-        write_package(folder, parts)
+    def __init__(self, folder: str, image: str, sources: Mapping[str, str], program: str, *arguments: str) -> None:
+        write_package(folder, sources)
         self.image = image
         self.lock = threading.Lock()
         self.errors = os.path.join(folder, "errors")

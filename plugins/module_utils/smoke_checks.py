@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 from urllib.parse import urlsplit
@@ -311,6 +311,11 @@ def _block(title: str, text: str) -> list[str]:
     return [f"{title} {lines[0]}"] if len(lines) == 1 else [title, *(f"    {line}" for line in lines)]
 
 
+def one_line(text: str) -> str:
+    """Return a text without markup and line breaks."""
+    return " ".join(re.sub(r"<[^<>]*>", " ", text).split())
+
+
 def last_lines(text: str, number: int) -> str:
     """Return the last lines that have something in them, without what moves a cursor."""
     plain = re.sub(r"\x1b(\[[0-9;?]*[A-Za-z]|[=>c])", "", text).replace("\r", "")
@@ -348,12 +353,14 @@ def not_booted(guest: str, why: str, console: str, facts: Mapping[str, str], set
 
 def report(steps: Sequence[Step], seconds: float) -> list[str]:
     """Return the lines of the report."""
-    lines = []
-    for step in steps:
-        time = f"{step.seconds:7.1f} s" if step.seconds is not None else " " * 9
-        note = f" ({step.note})" if step.note else ""
-        lines.append(f"{time}  {step.result:<7}  {step.name}{note}")
-    return [*lines, summary(steps, seconds)]
+    return [*map(line, steps), summary(steps, seconds)]
+
+
+def line(step: Step) -> str:
+    """Return the line of a step."""
+    time = f"{step.seconds:.1f} s" if step.seconds is not None else "-"
+    note = f": {step.note}" if step.note else ""
+    return f"{step.result:<7} {time:>8}  {step.name}{note}"
 
 
 def summary(steps: Sequence[Step], seconds: float) -> str:
@@ -366,8 +373,3 @@ def summary(steps: Sequence[Step], seconds: float) -> str:
 def skipped(check: Check, why: str) -> Step:
     """Return the line for a check that was not tried."""
     return Step(f"{check.guest} {check.name}", SKIPPED, None, why)
-
-
-def shortened(step: Step) -> Step:
-    """Return the step with a note of one line."""
-    return replace(step, note=step.note.splitlines()[0] if step.note else "")

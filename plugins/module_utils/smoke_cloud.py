@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, TextIO
 
-from .smoke_checks import GUESTS, SmokeError, choose
+from .smoke_checks import GUESTS, SmokeError, choose, one_line
 
 POLL_SECONDS = 1.0
 
@@ -45,11 +45,10 @@ class SmokeCloud:
 
     def delete(self, stack: str, keypair: str, timeout: float) -> bool:
         """Delete the stack and the keypair, and return whether there was a stack."""
-        orchestration = self.cloud.orchestration
-        found = orchestration.find_stack(stack, ignore_missing=True)
+        found = self.find(stack)
         if found is not None:
-            orchestration.delete_stack(found.id)
-            self.wait(found.id, stack, "DELETE", timeout)
+            self.cloud.orchestration.delete_stack(found.id)
+            self.wait(stack, "DELETE", timeout)
         self.cloud.compute.delete_keypair(keypair, ignore_missing=True)
         return found is not None
 
@@ -68,7 +67,7 @@ class SmokeCloud:
         made = self.cloud.orchestration.create_stack(
             name=stack, template=template, parameters=dict(parameters), timeout_mins=int(timeout // 60) + 1
         )
-        self.wait(made.id, stack, "CREATE", timeout)
+        self.wait(stack, "CREATE", timeout)
         ready = self.cloud.orchestration.get_stack(made.id)
         facts = {output["output_key"]: output["output_value"] for output in ready.outputs}
         servers = {guest: self.cloud.compute.get_server(facts[f"{guest}_id"]) for guest in GUESTS}
@@ -76,26 +75,30 @@ class SmokeCloud:
         facts["launched"] = {guest: _moment(server.launched_at).timestamp() for guest, server in servers.items()}
         return facts
 
-    def wait(self, identifier: str, stack: str, action: str, timeout: float) -> None:
+    def find(self, stack: str) -> Any:
+        """Return the stack of this name; its name is free again a moment after it is DELETE_COMPLETE."""
+        return next(iter(self.cloud.orchestration.stacks(name=stack)), None)
+
+    def wait(self, stack: str, action: str, timeout: float) -> None:
         """Wait until the stack has done it."""
         end = time.monotonic() + timeout
         while True:
-            found = self.cloud.orchestration.find_stack(identifier, ignore_missing=True)
-            status = "DELETE_COMPLETE" if found is None else str(found.status)
-            if status == f"{action}_COMPLETE":
+            found = self.find(stack)
+            status = "no stack" if found is None else str(found.status)
+            if status == "CREATE_COMPLETE" if action == "CREATE" else found is None:
                 return
             late = time.monotonic() > end
             if status == f"{action}_FAILED" or late:
-                raise SmokeError(self.stack_failure(identifier, stack, action, status, timeout if late else None))
+                raise SmokeError(self.stack_failure(stack, action, status, timeout if late else None))
             time.sleep(POLL_SECONDS)
 
-    def stack_failure(self, identifier: str, stack: str, action: str, status: str, timeout: float | None) -> str:
+    def stack_failure(self, stack: str, action: str, status: str, timeout: float | None) -> str:
         """Return the text for a stack that did not become what it should."""
         within = f" within {timeout:.0f} s" if timeout else ""
-        found = self.cloud.orchestration.find_stack(identifier, ignore_missing=True)
+        found = self.find(stack)
         parts = list(self.cloud.orchestration.resources(found)) if found else []
         unfinished = [part for part in parts if str(part.status) not in (f"{action}_COMPLETE", "INIT_COMPLETE")]
-        lines = [f"    {part.name}: {part.status} {part.status_reason or ''}".rstrip() for part in unfinished]
+        lines = [f"    {part.name}: {part.status}, {one_line(part.status_reason or '')}" for part in unfinished]
         openstack = f"openstack --os-cloud {self.name}"
         look = [f"{openstack} stack failures list {stack}", f"{openstack} stack resource list {stack}"]
         look += [f"{openstack} server show {part.physical_resource_id}" for part in unfinished if part.name in GUESTS]
@@ -104,7 +107,7 @@ class SmokeCloud:
             look += [f"journalctl -u hotstack-os-{service}" for service in ("nova-compute", "nova-scheduler")]
         return "\n".join(
             [
-                f"stack: expected {action}_COMPLETE of the stack {stack}{within}.",
+                f"The stack: expected {action}_COMPLETE of the stack {stack}{within}.",
                 f"Seen: {status}" + (", with" if lines else ""),
                 *lines,
                 "Look at:",

@@ -22,6 +22,11 @@ LOOK_SECONDS = 10.0
 Tell = Callable[[str], object]
 
 
+def rounded(seconds: float | None) -> float | None:
+    """Return seconds as a report shows them."""
+    return None if seconds is None else round(seconds, 1)
+
+
 class SmokeRun:
     """One run."""
 
@@ -53,12 +58,11 @@ class SmokeRun:
                 if not self.settings["keep"]:
                     self.remove("stack and keypair deleted")
         seconds = time.monotonic() - begin
-        steps = [smoke_checks.shortened(step) for step in self.steps]
         return {
-            "failed": bool(self.failures),
-            "msg": "\n".join([*self.failures, smoke_checks.summary(steps, seconds)]),
-            "report": [*smoke_checks.report(steps, seconds), *self.kept()],
-            "steps": [vars(step) for step in steps],
+            "msg": smoke_checks.summary(self.steps, seconds),
+            "failures": self.failures,
+            "report": [*smoke_checks.report(self.steps, seconds), *self.kept()],
+            "steps": [{**vars(step), "seconds": rounded(step.seconds)} for step in self.steps],
             "seconds": round(seconds, 1),
         }
 
@@ -142,13 +146,12 @@ class SmokeRun:
     def note(self, step: Step) -> None:
         """Add a line to the report, and show it."""
         self.steps.append(step)
-        shown = f"{step.seconds:.1f} s" if step.seconds is not None else step.note
-        self.tell(f"{step.result} {step.name}: {shown}")
+        self.tell(smoke_checks.line(step))
 
     def fail(self, name: str, seconds: float | None, text: str) -> None:
         """Note a failure."""
         self.failures.append(text)
-        self.note(Step(name, FAILED, seconds, text))
+        self.note(Step(name, FAILED, seconds))
 
     # --- guests
 
@@ -239,12 +242,8 @@ class SmokeRun:
 
     def kept(self) -> list[str]:
         """Return how to look at what was left."""
-        if not self.settings["keep"] or not self.facts:
+        if not self.settings["keep"]:
             return []
-        stack, cloud = self.settings["stack"], self.settings["cloud"]
-        logins = [" ".join(self.host.ssh(self.facts[f"{guest}_floating_ip"])) for guest in GUESTS]
-        return [
-            f"The stack {stack} and the keypair were kept. To look at the guests:",
-            *(f"    {line}" for line in logins),
-            f"    openstack --os-cloud {cloud} stack show {stack}",
-        ]
+        show = f"openstack --os-cloud {self.settings['cloud']} stack show {self.settings['stack']}"
+        logins = [" ".join(self.host.ssh(self.facts[f"{guest}_floating_ip"])) for guest in GUESTS if self.facts]
+        return ["Stack and keypair were kept; to look at them:", show, *logins]

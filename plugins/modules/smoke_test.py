@@ -12,7 +12,8 @@ version_added: 0.1.0
 description:
   - Creates a stack of Heat with two guests, and sees whether they boot, let in by SSH, know what the metadata says,
     pass tagged packets, write a volume, show console and screen, and reach the names and APIs of the cloud.
-  - Shows each step with its seconds. Stack and keypair are deleted at the end, also after a failure.
+  - Shows each step with its seconds. What does not work is in RV(failures) and does not stop the rest.
+  - Stack and keypair are deleted at the end, also after a failure.
   - Root needs nothing but the container image, another user a Python that has openstacksdk and a F(clouds.yaml).
 author:
   - The hotstack.os authors (!UNKNOWN)
@@ -118,14 +119,19 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+failures:
+  description: For each thing that does not work, what was expected, what was seen, and where to look.
+  returned: when a test has ended
+  type: list
+  elements: str
 report:
   description: Each step with its seconds, as lines to print.
-  returned: unless nothing could be started
+  returned: when a test has ended
   type: list
   elements: str
 steps:
   description: The same as data.
-  returned: unless nothing could be started
+  returned: when a test has ended
   type: list
   elements: dict
   contains:
@@ -139,11 +145,11 @@ steps:
       description: How long it took; null where it was not tried.
       type: float
     note:
-      description: Why it failed or was skipped.
+      description: Why it was skipped.
       type: str
 seconds:
   description: How long all of it took.
-  returned: unless nothing could be started
+  returned: when a test has ended
   type: float
 run:
   description: Where to follow a test that has been started.
@@ -160,7 +166,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hotstack.os.plugins.module_utils import background, smoke_checks, smoke_cloud
-from ansible_collections.hotstack.os.plugins.module_utils.cloud_program import CloudProgram, CloudProgramError
+from ansible_collections.hotstack.os.plugins.module_utils.cloud_program import (
+    CloudProgram,
+    CloudProgramError,
+    sources_of,
+)
 from ansible_collections.hotstack.os.plugins.module_utils.smoke_checks import SmokeError
 from ansible_collections.hotstack.os.plugins.module_utils.smoke_host import Host
 from ansible_collections.hotstack.os.plugins.module_utils.smoke_run import SmokeRun
@@ -202,14 +212,14 @@ def capacity(instances_dir: str) -> dict[str, int]:
     return found
 
 
-def test(params: dict[str, Any], tell: background.Tell) -> dict[str, Any]:
+def test(params: dict[str, Any], sources: dict[str, str], tell: background.Tell) -> dict[str, Any]:
     """Test, and leave no key behind that is not wanted any more."""
     folder = tempfile.mkdtemp(prefix="hotstack-os-smoke-test-")
     kept = False
     try:
         host = Host(folder, params["ssh_user"])
         with tempfile.TemporaryDirectory(dir=folder) as program:
-            cloud = CloudProgram(program, params["runtime_image"], PROGRAM, "smoke_cloud", params["cloud"])
+            cloud = CloudProgram(program, params["runtime_image"], sources, "smoke_cloud", params["cloud"])
             try:
                 run = SmokeRun(params, capacity(params["instances_dir"]), cloud, host, tell)
                 result = run.run()
@@ -226,6 +236,7 @@ def test(params: dict[str, Any], tell: background.Tell) -> dict[str, Any]:
 
 def start(params: dict[str, Any]) -> dict[str, Any]:
     """Start the test and return where to follow it; there is one at a time."""
+    sources = sources_of(PROGRAM)
     folder = os.path.expanduser(FOLDER)
     os.makedirs(folder, mode=0o700, exist_ok=True)
     with open(os.path.join(folder, "lock"), "a+", encoding="utf-8") as lock:
@@ -241,7 +252,7 @@ def start(params: dict[str, Any]) -> dict[str, Any]:
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()
-            return test(params, tell)
+            return test(params, sources, tell)
 
         return background.start(folder, work, SmokeError, "smoke test")
 

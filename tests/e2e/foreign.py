@@ -56,7 +56,7 @@ print(json.dumps({
         "domains": lines(*virsh, "list", "--all", "--name"),
         "networks of libvirt": lines(*virsh, "net-list", "--all", "--name"),
         "container": say("podman", "inspect", "--format={{.Id}} {{.Image}} {{.Config.Cmd}}", "foreign"),
-        "network": say("podman", "network", "inspect", "--format={{.ID}} {{.NetworkInterface}} {{.Subnets}}", "foreign"),
+        "network": say("podman", "network", "inspect", "--format={{.ID}} {{.Subnets}}", "foreign"),
         "bridge": say(*bridge, "list", "Bridge", "foreign"),
         "port": say("ovs-vsctl", "--format=json", "--columns=_uuid,name,type", "list", "Interface", "foreign-port"),
         "zone": open("/etc/firewalld/zones/foreign.xml").read(),

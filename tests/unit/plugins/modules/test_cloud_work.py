@@ -253,7 +253,7 @@ def test_one_of_another_project_is_refused_before_anything_changes(run: Run, kin
     name = {"network": "private", "subnet": "private-subnet", "router": "router1", "image": "cirros"}[kind]
     other = run.store.add("project", name="other").id
     run.store.add(kind, name=name, **({"owner": other} if kind == "image" else {"project_id": other}))
-    error = f"There is a {kind} '{name}' already, in the project 'other'; rename or remove it."
+    error = f"The {kind} '{name}' belongs to the project 'other' already; rename or remove it."
     assert run()["error"] == error
     # Also where nothing else needs the names of projects.
     nothing: dict[str, Any] = {"project": None, "user": None, "quotas": {}, "keypair": None, "credential": None}
