@@ -13,6 +13,11 @@ lab: ## Make a disposable lab host on this machine, deploy OpenStack in it, and 
 	tools/lab deploy
 	tools/lab exec -- openstack --os-cloud hotstack-os-admin token issue
 
+cloud: ## After make lab: build the guest image, create a project with networks and flavors, boot guests as a test
+	tools/lab exec -- /opt/hotstack-os/source/tools/guest-image --output /var/cache/hotstack-os/guest/cirros.qcow2
+	tools/lab deploy --playbook hotstack.os.post_setup
+	tools/lab deploy --playbook hotstack.os.smoke_test
+
 test: ## Run everything that CI runs
 	tools/test
 
@@ -43,4 +48,4 @@ lock-dev: ## Resolve requirements-dev.in again
 clean: ## Remove the lab of the tests and all that the tools keep in the cache folder
 	tools/test --clean
 
-.PHONY: help lab test lint unit sanity molecule e2e benchmark docs lock-dev clean
+.PHONY: help lab cloud test lint unit sanity molecule e2e benchmark docs lock-dev clean

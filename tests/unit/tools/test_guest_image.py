@@ -36,10 +36,11 @@ image = load()
 
 
 def test_mirror_is_that_of_the_machines_own_release() -> None:
-    targets = "http://vendor.test/x nodistro\nhttp://a.test/security bookworm-security\nhttp://b.test/debian bookworm\n"
-    assert image.mirror(targets, "bookworm") == "http://b.test/debian"
+    places = ["vendor.test/x/dists/nodistro", "a.test/security/dists/bookworm-security", "b.test/debian/dists/bookworm"]
+    uris = "".join(f"'http://{place}/InRelease' name 0 \n'http://{place}/main/P.xz' name 0 \n" for place in places)
+    assert image.mirror(uris, "bookworm") == "http://b.test/debian"
     with pytest.raises(image.GuestImageError, match=r"no source for sid.*--mirror"):
-        image.mirror(targets, "sid")
+        image.mirror(uris, "sid")
 
 
 def test_parse_uris() -> None:
