@@ -102,7 +102,8 @@ class Lab:
         names = self.run("podman", "ps", "--filter", f"name=^{PREFIX}", "--format", "{{.Names}}").split()
         if not names:
             return {}
-        records = json.loads(self.run("podman", "inspect", *names))
+        # One that ended between the two questions is said on standard error, the others are listed all the same.
+        records = json.loads(self.run("podman", "inspect", *names, check=False))
         return {record["Name"].removeprefix(PREFIX): record for record in records}
 
     def health(self, service: str) -> str:

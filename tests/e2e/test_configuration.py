@@ -29,7 +29,8 @@ words = [word for name in chosen for word in ("--namespace", name)]
 said = []
 class Keep(logging.Handler):
     def emit(self, record):
-        said.append(record.getMessage())
+        if "is not part of the sample config" in record.getMessage():
+            said.append(record.getMessage().split()[0])
 
 logging.getLogger().addHandler(Keep(logging.WARNING))
 result = {}
@@ -37,10 +38,19 @@ for path in sorted(pathlib.Path("/config").glob("*/*")):
     if path.parent.name.split("-")[0] == service and path.suffix in (".conf", ".ini") and path.name not in OTHERS:
         said.clear()
         sys.argv = ["validator", *words, "--input-file", str(path)]
-        status = validator.main()
-        result[str(path.relative_to("/config"))] = [str(status), *said]
+        validator.main()
+        result[str(path.relative_to("/config"))] = [name for name in said if not name.startswith(DYNAMIC)]
 print(json.dumps(result))
 """
+
+# Sections that are named after what they are for, which the validator can't know.
+DYNAMIC = (
+    "nova_sys_admin/",
+    "vif_plug_ovs_privileged/",
+    "privsep_osbrick/",
+    "os_glance_staging_store/",
+    "os_glance_tasks_store/",
+)
 
 # Files of other programs, or of ours.
 OTHERS = ["uwsgi.ini", "mount-wrapper.conf", "health.conf"]
@@ -52,7 +62,7 @@ def test_options_are_known(deployed: Lab, service: str) -> None:
     image = deployed.run("podman", "inspect", "--format={{.ImageName}}", "hotstack-os-nova-api").strip()
     mount = f"--volume={CONFIG}:/config:ro"
     run = ["podman", "run", "--rm", "-i", "--network=none", "--user=0", mount, "--security-opt=label=disable", image]
-    program = f"OTHERS = {OTHERS!r}\n{VALIDATE}"
+    program = f"OTHERS, DYNAMIC = {OTHERS!r}, {DYNAMIC!r}\n{VALIDATE}"
     answer: dict[str, Any] = json.loads(deployed.run(*run, "python", "-", service, data=program))
     assert answer
-    assert {path: said for path, said in answer.items() if said != ["0"]} == {}
+    assert {path: said for path, said in answer.items() if said} == {}
