@@ -19,6 +19,9 @@ PREFIX = "hotstack_os_"
 # A rule gets a value of the right type and says what is allowed instead; None if the value is.
 Rule = Callable[[Any], Optional[str]]
 
+# What turns a value into its type; it returns the value, and what is allowed instead if that can't be.
+Kind = Callable[[Any], Any]
+
 TRUE = frozenset({"y", "yes", "on", "1", "true", "t"})
 FALSE = frozenset({"n", "no", "off", "0", "false", "f"})
 
@@ -77,35 +80,61 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 # --- values by themselves
 
 
+def number(value: Any, pattern: str, kind: type) -> Any:
+    """Return what a text of this form means as a number, and anything else as it is."""
+    return kind(value) if isinstance(value, str) and re.fullmatch(pattern, value.strip()) else value
+
+
+def as_text(value: Any) -> tuple[Any, str | None]:
+    """Return texts, and numbers as texts."""
+    good = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    return (str(value), None) if good else (value, "a text")
+
+
+def as_int(value: Any) -> tuple[Any, str | None]:
+    """Return whole numbers."""
+    value = number(value, r"[+-]?\d{1,18}", int)
+    return value, None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
+
+
+def as_float(value: Any) -> tuple[Any, str | None]:
+    """Return numbers."""
+    value = number(value, r"[+-]?\d{1,9}(\.\d{1,9})?", float)
+    return value, None if isinstance(value, (int, float)) and not isinstance(value, bool) else "a number"
+
+
+def as_bool(value: Any) -> tuple[Any, str | None]:
+    """Return truth values."""
+    word = str(value).lower()
+    if isinstance(value, (bool, int, str)) and word in TRUE | FALSE:
+        return word in TRUE, None
+    return value, "true or false"
+
+
+def as_dict(value: Any) -> tuple[Any, str | None]:
+    """Return dictionaries."""
+    return value, None if isinstance(value, Mapping) else "a dictionary"
+
+
+def as_list(value: Any) -> tuple[Any, str | None]:
+    """Return lists."""
+    return value, None if isinstance(value, (list, tuple)) else "a list"
+
+
+KINDS: dict[str, Kind] = {
+    "str": as_text,
+    "path": as_text,
+    "int": as_int,
+    "float": as_float,
+    "bool": as_bool,
+    "dict": as_dict,
+    "list": as_list,
+}
+
+
 def typed(option: Mapping[str, Any], value: Any) -> tuple[Any, str | None]:
     """Return the value in the type of the option, or what is allowed instead."""
-    kind = option.get("type", "str")
-    allowed: str | None = None
-    if kind in ("str", "path"):
-        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            value = str(value)
-        else:
-            allowed = "a text"
-    elif kind == "int":
-        if isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,18}", value.strip()):
-            value = int(value)
-        if not isinstance(value, int) or isinstance(value, bool):
-            allowed = "a whole number"
-    elif kind == "float":
-        if isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,9}(\.\d{1,9})?", value.strip()):
-            value = float(value)
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
-            allowed = "a number"
-    elif kind == "bool":
-        word = str(value).lower()
-        if isinstance(value, (bool, int, str)) and word in TRUE | FALSE:
-            value = word in TRUE
-        else:
-            allowed = "true or false"
-    elif kind == "dict" and not isinstance(value, Mapping):
-        allowed = "a dictionary"
-    elif kind == "list" and not isinstance(value, (list, tuple)):
-        allowed = "a list"
+    value, allowed = KINDS[option.get("type", "str")](value)
     if allowed is None and "choices" in option and value not in option["choices"]:
         allowed = "one of " + ", ".join(str(choice) for choice in option["choices"])
     return value, allowed

@@ -77,7 +77,9 @@ def run(params: dict[str, Any], check_mode: bool, fault: Callable[[], str] = kvm
     wanted = params["virt_type"]
     reason = fault() if wanted != "qemu" else ""
     if wanted == "kvm" and reason:
-        raise HypervisorError(f"hotstack_os_virt_type is 'kvm', but KVM can't be used: {reason}; allowed are auto and qemu.")
+        raise HypervisorError(
+            f"hotstack_os_virt_type is 'kvm', but KVM can't be used: {reason}; allowed are auto and qemu."
+        )
     return {"changed": False, "uid": uid, "virt_type": "qemu" if wanted == "qemu" or reason else "kvm"}
 
 

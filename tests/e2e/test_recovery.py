@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from lab import PREFIX, Lab
 
 
@@ -17,14 +19,12 @@ def test_killed_main_processes(deployed: Lab, layer: list[str]) -> None:
     before = {service: main_process(deployed, service) for service in layer}
     assert min(before.values()) > 1, before
     deployed.run("kill", "-KILL", *map(str, before.values()))
-    for service, process in before.items():
-        deployed.wait(
-            lambda service=service, process=process: (
-                main_process(deployed, service) not in (0, process) and deployed.health(service) == "healthy"
-            ),
-            f"{service} is healthy again",
-            240,
-        )
+
+    def back(service: str) -> bool:
+        return main_process(deployed, service) not in (0, before[service]) and deployed.health(service) == "healthy"
+
+    for service in layer:
+        deployed.wait(partial(back, service), f"{service} is healthy again", 240)
     deployed.assert_healthy(layer, 60)
 
 

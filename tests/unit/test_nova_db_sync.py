@@ -11,7 +11,8 @@ import pytest
 
 PATH = Path(__file__).resolve().parents[2] / "containerfiles/nova/nova_db_sync.py"
 spec = importlib.util.spec_from_file_location("nova_db_sync", PATH)
-assert spec and spec.loader
+assert spec
+assert spec.loader
 nova_db_sync = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(nova_db_sync)
 

@@ -233,7 +233,8 @@ def test_apt_settings() -> None:
 
 
 def test_missing_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda name, path=None: None if name in {"podman", "git", "runc"} else f"/bin/{name}")
+    missing = {"podman", "git", "runc"}
+    monkeypatch.setattr("shutil.which", lambda name, path=None: None if name in missing else f"/bin/{name}")
     assert machine.missing_programs(manager="apt-get", can_raise_limits=True) == ["git", "podman"]
     assert machine.missing_programs(manager="dnf", can_raise_limits=False) == ["git-core", "podman", "runc"]
 

@@ -32,11 +32,10 @@ def values() -> dict[str, Any]:
     for path in sorted((ROOT / "roles/settings/defaults/main").glob("*.yml")):
         found.update(yaml.safe_load(path.read_text()))
     facts = {"{{ hotstack_os_data_dir }}": "/var/lib/hotstack-os", "{{ ansible_facts['nodename'] }}": "node1.example"}
-    for name, value in found.items():
-        for template, meant in facts.items():
-            if isinstance(value, str):
-                value = value.replace(template, meant)
-        found[name] = value
+    for template, meant in facts.items():
+        found = {
+            name: value.replace(template, meant) if isinstance(value, str) else value for name, value in found.items()
+        }
     return found
 
 

@@ -91,13 +91,17 @@ def test_choose(wanted: str, chosen: str) -> None:
 @pytest.mark.parametrize(
     ("wanted", "there", "said"),
     [
-        ("fedora", THERE, "The cloud has no image 'fedora', which smoke_test_image names; there are: cirros, twice, twice"),
+        (
+            "fedora",
+            THERE,
+            "The cloud has no image 'fedora', which smoke_test_image names; there are: cirros, twice, twice",
+        ),
         ("twice", THERE, "There are 2 of the image 'twice'; set smoke_test_image to one of 2, 3."),
         ("cirros", [], "there is none at all; run hotstack.os.post_setup"),
     ],
 )
 def test_choose_says_what_there_is(wanted: str, there: list[dict[str, str]], said: str) -> None:
-    with pytest.raises(SmokeError, match=".*") as caught:
+    with pytest.raises(SmokeError, match=r".*") as caught:
         smoke_checks.choose("image", wanted, there, "smoke_test_image")
     assert said in str(caught.value)
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import re
 import socket
@@ -130,9 +132,7 @@ class Proxy:
                 elif not self.greeting:
                     connection.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
                 else:
-                    accept = smoke_host.base64.b64encode(
-                        smoke_host.hashlib.sha1((key[1] + smoke_host.WEBSOCKET).encode()).digest()
-                    )
+                    accept = base64.b64encode(hashlib.sha1((key[1] + smoke_host.WEBSOCKET).encode()).digest())
                     head_line = b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: " + accept
                     frame = bytes([0x82, len(self.greeting)]) + self.greeting
                     connection.sendall(head_line + b"\r\n\r\n" + frame)

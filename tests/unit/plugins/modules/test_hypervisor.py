@@ -33,7 +33,9 @@ def test_virt_type(virt_type: str, fault: str, expected: str) -> None:
 
 
 def test_kvm_that_does_not_work() -> None:
-    with pytest.raises(hypervisor.HypervisorError, match="is 'kvm', but KVM can't be used: the processor lacks it; allowed"):
+    with pytest.raises(
+        hypervisor.HypervisorError, match="is 'kvm', but KVM can't be used: the processor lacks it; allowed"
+    ):
         ask("kvm", FAULT)
 
 
