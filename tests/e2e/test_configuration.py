@@ -10,7 +10,7 @@ import pytest
 from lab import Lab
 
 CONFIG = "/var/lib/hotstack-os/runtime/config"
-SERVICES = ["keystone", "glance", "placement", "neutron", "nova", "cinder", "heat"]
+SERVICES = ["keystone", "glance", "placement", "heat"]
 
 # Runs in the image of the services: the validator of oslo.config with all options that a service can have.
 VALIDATE = """
