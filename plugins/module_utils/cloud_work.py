@@ -29,6 +29,9 @@ LISTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 
 
+# What can be there twice under one name. A service that has just started may answer before it knows who may see what.
+UNNOTICED = ("network", "router", "subnet")
+
 # For about half a minute a service may be down.
 PATIENCE: dict[str, Any] = {"connect_retries": 6, "status_code_retries": 6, "retriable_status_codes": [502, 503, 504]}
 
@@ -77,7 +80,10 @@ class Work:
     # --- reading and settling
 
     def read(self) -> None:
-        """List what is there, from all services at the same time."""
+        """List what is there, from all services at the same time.
+
+        Each service gets one request at a time: Neutron hides everything from those that come together as its first.
+        """
         needs = {
             **dict.fromkeys(("project", "role", "user"), self.wanted["project"]),
             "flavor": self.wanted["flavors"],
@@ -90,14 +96,20 @@ class Work:
         services |= {plan.QUOTAS[name][0] for name in self.wanted["quotas"]}
         self.admin = self.cloud.current_project_id
 
-        def listed(kind: str) -> list[dict[str, Any]]:
-            service, plural, query = LISTS[kind]
-            return [self.kept(kind, item) for item in getattr(proxies[service], plural)(**query)]
+        def listed(service: str) -> dict[str, list[dict[str, Any]]]:
+            self.await_service(service)
+            return {kind: self.listed(kind) for kind in kinds if LISTS[kind][0] == service}
 
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(self.await_service, services))
-            proxies = {service: getattr(self.cloud, service) for service in services}
-            self.found = dict(zip(kinds, pool.map(listed, kinds)))
+            for found in pool.map(listed, services):
+                self.found.update(found)
+
+    def listed(self, kind: str, **query: str) -> list[dict[str, Any]]:
+        """Return what there is of a kind, and keep it for updates."""
+        service, plural, always = LISTS[kind]
+        found = list(getattr(getattr(self.cloud, service), plural)(**always, **query))
+        self.resources.update({f"{kind} {item.id}": item for item in found})
+        return [plain(item) for item in found]
 
     def await_service(self, service: str) -> None:
         """Wait for a service that was just restarted.
@@ -110,11 +122,6 @@ class Work:
         answer = self.cloud.session.get(url, raise_exc=False, **PATIENCE)
         if answer.status_code >= 500:
             raise CloudError(f"{url} answers {answer.status_code} {answer.reason}.")
-
-    def kept(self, kind: str, resource: Any) -> dict[str, Any]:
-        """Return a resource's values, and keep it for an update."""
-        self.resources[f"{kind} {resource.id}"] = resource
-        return plain(resource)
 
     def refuse(self) -> None:
         """Refuse what belongs to another project, before anything is changed."""
@@ -150,10 +157,19 @@ class Work:
                 return getattr(proxy, f"update_{kind}")(resource, **step.after)
             if found is not None:
                 getattr(proxy, f"delete_{kind}")(found["id"])
+            elif kind in UNNOTICED and any(
+                plan.owner(item) == self.admin for item in self.listed(kind, name=step.name)
+            ):
+                raise CloudError(f"The {kind} '{step.name}' was not there a moment ago; run this again.")
             return getattr(proxy, f"create_{kind}")(**wanted)
 
         made = self.do(step, act)
         return str(made.id) if made else str(found["id"]) if found else None
+
+    def look_again(self, kind: str, name: str) -> None:
+        """Refuse to make what was only hidden at first."""
+        if any(plan.owner(item) == self.admin for item in self.listed(kind, name=name)):
+            raise CloudError(f"The {kind} '{name}' was not there a moment ago; run this again.")
 
     def do(self, step: plan.Step, act: Callable[[], Any]) -> Any:
         """Do a step, unless nothing may be done, and note it."""
