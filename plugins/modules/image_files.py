@@ -72,7 +72,7 @@ options:
     default: ""
 attributes:
   check_mode:
-    description: Says which images would be downloaded.
+    description: Says whether something would be downloaded, and which files are there.
     support: full
   diff_mode:
     description: There is nothing to compare.
@@ -110,7 +110,12 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hotstack.os.plugins.module_utils import background, image_downloads
-from ansible_collections.hotstack.os.plugins.module_utils.image_downloads import Downloader, DownloadError
+from ansible_collections.hotstack.os.plugins.module_utils.image_downloads import (
+    Downloader,
+    DownloadError,
+    cache_name,
+    digests,
+)
 
 ARGUMENTS: dict[str, Any] = {
     "images": {
@@ -144,7 +149,11 @@ def run(parameters: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     images = [{**line, "refresh": parameters["refresh"]} for line in chosen]
     remote = [image for image in images if image["url"]]
     if check_mode:
-        return {"changed": bool(missing(remote, parameters["cache"])), "files": {}, "failures": {}}
+        there = {line["name"]: present(line, parameters["cache"]) for line in images}
+        files = {
+            name: {"path": path, "sha512": digests(path, "sha512")["sha512"]} for name, path in there.items() if path
+        }
+        return {"changed": any(line["name"] not in files for line in remote), "files": files, "failures": {}}
 
     def fetch(tell: background.Tell) -> dict[str, Any]:
         downloader = Downloader(parameters["cache"], parameters["proxy"], parameters["ca_bundle"], tell)
@@ -155,10 +164,10 @@ def run(parameters: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     return fetch(lambda _line: None)
 
 
-def missing(images: list[dict[str, Any]], cache: str) -> list[str]:
-    """Return the images of which there is no file."""
-    names = {image["name"]: image_downloads.cache_name(image["url"], image["checksum"]) for image in images}
-    return [name for name, file in names.items() if not os.path.exists(os.path.join(cache, file))]
+def present(image: dict[str, Any], cache: str) -> str | None:
+    """Return the file of an image, if it is there."""
+    path = image["file"] or os.path.join(cache, image_downloads.cache_name(image["url"], image["checksum"]))
+    return path if os.path.isfile(path) else None
 
 
 def main() -> None:

@@ -33,9 +33,15 @@ def test_check_mode(tmp_path: Path) -> None:
     wanted = parameters(tmp_path)
     assert image_files.run(wanted, True) == {"changed": True, "files": {}, "failures": {}}
     (tmp_path / "cache").mkdir()
-    name = image_downloads.cache_name(wanted["images"][0]["url"], "")
-    (tmp_path / "cache" / name).touch()
-    assert image_files.run(wanted, True)["changed"] is False
+    path = tmp_path / "cache" / image_downloads.cache_name(wanted["images"][0]["url"], "")
+    path.write_bytes(b"1")
+    wanted["images"].append(local(tmp_path))
+    foreseen = image_files.run(wanted, True)
+    assert foreseen["changed"] is False
+    assert {name: file["path"] for name, file in foreseen["files"].items()} == {
+        "cirros": str(path),
+        "local": str(tmp_path / "local.img"),
+    }
 
 
 def test_local_files_need_no_process(tmp_path: Path) -> None:
