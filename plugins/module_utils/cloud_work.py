@@ -7,6 +7,7 @@ The module `cloud_resources` starts it where openstacksdk is: in the container i
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -55,7 +56,6 @@ class Work:
         self.steps: list[plan.Step] = []
         self.result: dict[str, Any] = {"lacking": [], "failed": {}, "too_large": [], "credential": None}
         self.found: dict[str, list[dict[str, Any]]] = {}
-        self.resources: dict[str, Any] = {}
         self.ids: dict[str, str | None] = {}
         self.user_cloud: Any = None
 
@@ -105,11 +105,9 @@ class Work:
                 self.found.update(found)
 
     def listed(self, kind: str, **query: str) -> list[dict[str, Any]]:
-        """Return what there is of a kind, and keep it for updates."""
+        """Return what there is of a kind."""
         service, plural, always = LISTS[kind]
-        found = list(getattr(getattr(self.cloud, service), plural)(**always, **query))
-        self.resources.update({f"{kind} {item.id}": item for item in found})
-        return [plain(item) for item in found]
+        return [plain(item) for item in getattr(getattr(self.cloud, service), plural)(**always, **query)]
 
     def await_service(self, service: str) -> None:
         """Wait for a service that was just restarted.
@@ -151,20 +149,28 @@ class Work:
         if step is None:
             return str(found["id"]) if found else None
 
-        def act() -> Any:
+        def act() -> str:
             if found is not None and step.verb == "update":
-                resource = self.resources.get(f"{kind} {found['id']}", found["id"])
-                return getattr(proxy, f"update_{kind}")(resource, **step.after)
+                self.update(kind, proxy, found["id"], step.after)
+                return str(found["id"])
             if found is not None:
                 getattr(proxy, f"delete_{kind}")(found["id"])
-            elif kind in UNNOTICED and any(
-                plan.owner(item) == self.admin for item in self.listed(kind, name=step.name)
-            ):
-                raise CloudError(f"The {kind} '{step.name}' was not there a moment ago; run this again.")
-            return getattr(proxy, f"create_{kind}")(**wanted)
+            elif kind in UNNOTICED:
+                self.look_again(kind, step.name)
+            return str(getattr(proxy, f"create_{kind}")(**wanted).id)
 
-        made = self.do(step, act)
-        return str(made.id) if made else str(found["id"]) if found else None
+        made: str | None = self.do(step, act)
+        return made or (str(found["id"]) if found else None)
+
+    def update(self, kind: str, proxy: Any, key: str, values: Mapping[str, Any]) -> None:
+        """Update these values of one thing, and no other."""
+        if kind == "image":
+            # The client would remove every property that is not among the values.
+            patch = [{"op": "add", "path": f"/{name}", "value": value} for name, value in values.items()]
+            headers = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+            self.call(proxy.patch, f"/images/{key}", json=patch, headers=headers)
+        else:
+            getattr(proxy, f"update_{kind}")(key, **values)
 
     def look_again(self, kind: str, name: str) -> None:
         """Refuse to make what was only hidden at first."""
@@ -402,21 +408,21 @@ class Work:
             raise
         if found:
             self.put_away(found)
-        glance.update_image(glance.get_image(made["id"]), name=line["name"])
+        self.update("image", glance, made["id"], {"name": line["name"]})
 
     @staticmethod
     def call(method: Callable[..., Any], path: str, **arguments: Any) -> Any:
         """Return a good answer of Glance."""
         answer = method(path, **arguments)
         if answer.status_code >= 400:
-            raise CloudError(f"Glance answered {answer.status_code} {answer.reason} to {path}")
+            words = " ".join(re.sub("<[^>]*>", " ", answer.text).split())
+            raise CloudError(f"Glance refuses it: {words[:300] or answer.reason}")
         return answer
 
     def put_away(self, image: Mapping[str, Any]) -> None:
         """Remove the earlier content; where servers were made from it, hide it instead, for they can be rebuilt."""
         if list(self.cloud.compute.servers(details=False, all_projects=True, image=image["id"], limit=1)):
-            resource = self.resources[f"image {image['id']}"]
-            self.cloud.image.update_image(resource, name=plan.replaced_name(image), os_hidden=True)
+            self.update("image", self.cloud.image, image["id"], {"name": plan.replaced_name(image), "os_hidden": True})
         else:
             self.cloud.image.delete_image(image["id"])
 

@@ -141,19 +141,25 @@ class Proxy:
     def servers(self, image: str, **_query: Any) -> list[str]:
         return ["a server"] if image in self.store.used_images else []
 
-    def get_image(self, image: str) -> Resource:
-        return next(item for item in self.store.kinds["image"] if item.id == image)
+    def image(self, path: str) -> Resource:
+        return next(item for item in self.store.kinds["image"] if item.id == path.split("/")[2])
+
+    def patch(self, path: str, json: list[dict[str, Any]], headers: dict[str, str]) -> SimpleNamespace:
+        assert headers["Content-Type"] == "application/openstack-images-v2.1-json-patch"
+        self.store.calls.append("update image " + " ".join(change["path"] for change in json))
+        self.image(path).values.update({change["path"][1:]: change["value"] for change in json})
+        return SimpleNamespace(status_code=200)
 
     def post(self, _path: str, json: dict[str, Any]) -> SimpleNamespace:
         self.store.calls.append(f"create image {json['name']}")
         made = self.store.add("image", owner=self.project, status="queued", created_at=CREATED, **json)
-        return SimpleNamespace(status_code=201, reason="Created", json=lambda: {"id": made.id})
+        return SimpleNamespace(status_code=201, json=lambda: {"id": made.id})
 
     def put(self, path: str, data: Any, headers: dict[str, str]) -> SimpleNamespace:
         if self.store.upload_status == 204:
             digest = hashlib.sha512(data.read()).hexdigest()
-            self.get_image(path.split("/")[2]).values.update(status="active", os_hash_value=digest)
-        return SimpleNamespace(status_code=self.store.upload_status, reason="Full")
+            self.image(path).values.update(status="active", os_hash_value=digest)
+        return SimpleNamespace(status_code=self.store.upload_status, text="<title>413</title> 413 Full")
 
 
 class FakeCloud:
