@@ -43,8 +43,13 @@ def has_client() -> bool:
     return importlib.util.find_spec("openstack") is not None
 
 
-def command(folder: str, image: str, program: str, arguments: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """Return the command that runs a module of the folder's package, and the environment that it adds."""
+def command(
+    folder: str, image: str, program: str, arguments: Iterable[str] = (), files: Iterable[str] = ()
+) -> tuple[list[str], dict[str, str]]:
+    """Return the command that runs a module of the folder's package, and the environment that it adds.
+
+    The program can read these files under the paths that they have on the host.
+    """
     run = ["-m", f"program.{program}", *arguments]
     if has_client():
         return [sys.executable, *run], {"PYTHONPATH": folder}
@@ -61,6 +66,7 @@ def command(folder: str, image: str, program: str, arguments: Iterable[str]) -> 
         *("podman", "run", "--rm", "--interactive", "--pull=never", "--network=host", "--log-driver=none"),
         *("--security-opt=label=disable", f"--env=PYTHONPATH={MOUNT}", "--workdir=/"),
         *("--volume=/etc/openstack:/etc/openstack:ro", f"--volume={folder}:{MOUNT}:ro"),
+        *(f"--volume={path}:{path}:ro" for path in files),
     ]
     return [*container, image, "python3", *run], {}
 

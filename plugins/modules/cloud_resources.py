@@ -12,7 +12,8 @@ version_added: 0.1.0
 description:
   - Creates a project with its user, quotas, flavors, networks, routers, rules, a key, an application credential and
     images, and updates what differs. What is not described is left alone, and nothing is removed.
-  - All of it is one run of openstacksdk in a container image, so a host needs no OpenStack client and no secret shows.
+  - All of it is one run of openstacksdk, this Python's or that of a container image, so a host needs no client of its
+    own. No secret shows in a process or a log.
   - Networks, subnets, routers and images belong to the project of the administrator. One of the same name that belongs
     to another project only is refused before anything is changed.
   - A flavor that differs is replaced; servers keep the copy that they were made with. Where an image has new content,
@@ -21,11 +22,11 @@ author:
   - The hotstack.os authors (!UNKNOWN)
 options:
   cloud:
-    description: The administrator's cloud in F(/etc/openstack/clouds.yaml).
+    description: The administrator's cloud, of F(/etc/openstack/clouds.yaml) or another place where clients look.
     type: str
     default: hotstack-os-admin
   runtime_image:
-    description: The container image that has openstacksdk.
+    description: The container image that has openstacksdk, for a host whose Python has none.
     type: str
     required: true
   credentials_file:
@@ -307,7 +308,6 @@ failures:
   type: dict
 """
 
-import inspect
 import json
 import os
 import pwd
@@ -320,12 +320,14 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hotstack.os.plugins.module_utils import (
     cloud_plan,
+    cloud_program,
     cloud_secrets,
     cloud_settings,
     cloud_work,
     image_downloads,
 )
 from ansible_collections.hotstack.os.plugins.module_utils.cloud_plan import CloudError
+from ansible_collections.hotstack.os.plugins.module_utils.cloud_program import CloudProgramError
 from ansible_collections.hotstack.os.plugins.module_utils.credentials import CredentialsError
 from ansible_collections.hotstack.os.plugins.module_utils.credentials_file import read_credential
 from ansible_collections.hotstack.os.plugins.module_utils.files import acting_as, read_text, write_text
@@ -479,47 +481,22 @@ def image(line: dict[str, Any], params: dict[str, Any], check_mode: bool, failur
 # --- running it
 
 
-def command(folder: str, runtime_image: str, paths: list[str]) -> list[str]:
-    """Return the command that runs the program of a folder; files of images are there under their own paths."""
-    volumes = {"/etc/openstack": "/etc/openstack", folder: "/opt/hotstack-os", **{path: path for path in paths}}
-    return [
-        *("podman", "run", "--rm", "--interactive", "--pull=never", "--network=host", "--log-driver=none"),
-        *("--security-opt=label=disable", "--env=PYTHONPATH=/opt/hotstack-os", "--workdir=/"),
-        *(f"--volume={source}:{target}:ro" for source, target in volumes.items()),
-        *(runtime_image, "python3", "-m", "program.cloud_work"),
-    ]
-
-
 def run_program(params: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
     """Run the program and return its result."""
     with tempfile.TemporaryDirectory(prefix="hotstack-os-") as folder:
-        package = os.path.join(folder, "program")
-        os.mkdir(package)
-        sources = {"__init__": "", **{part.__name__.rpartition(".")[2]: inspect.getsource(part) for part in PROGRAM}}
-        for name, text in sources.items():
-            write_text(os.path.join(package, f"{name}.py"), text, 0o644)
+        cloud_program.write_package(folder, cloud_program.sources_of(PROGRAM))
         paths = sorted({line["path"] for line in told["images"] if line["path"]})
+        line, added = cloud_program.command(folder, params["runtime_image"], "cloud_work", files=paths)
+        environment = {**os.environ, **added}
         done = subprocess.run(
-            command(folder, params["runtime_image"], paths),
-            check=False,
-            capture_output=True,
-            text=True,
-            input=json.dumps(told),
+            line, check=False, capture_output=True, text=True, input=json.dumps(told), env=environment
         )
     try:
         result: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        raise CloudError(f"{params['runtime_image']} could not be run: {last[0]}") from None
+        raise CloudError(f"{line[0]} could not run the client: {last[0]}") from None
     return result
-
-
-def has_image(name: str) -> bool:
-    """Return whether the container image is there."""
-    try:
-        return subprocess.run(["podman", "image", "exists", name], check=False, capture_output=True).returncode == 0
-    except FileNotFoundError:
-        return False
 
 
 # --- the files of the credential
@@ -568,12 +545,14 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     warnings: list[str] = []
     failures: dict[str, str] = {}
     told = document(params, check_mode, warnings, failures)
-    if not has_image(params["runtime_image"]):
+    try:
+        result = run_program(params, told)
+    except (CloudProgramError, FileNotFoundError):
         if not check_mode:
-            raise CloudError(f"There is no container image {params['runtime_image']}: run hotstack.os.images first.")
+            raise
+        # A fresh host, on which only a real run installs podman and builds images.
         everything = [line["name"] for line in params["images"]]
         return {"changed": True, "steps": [], "lacking": everything, "failures": {}, "warnings": warnings}
-    result = run_program(params, told)
     steps = result.get("steps", [])
     written: list[str] = []
     # Also where a later step failed: Keystone tells the secret only this time.
@@ -602,7 +581,7 @@ def main() -> None:
     )
     try:
         result = run(module.params, module.check_mode)
-    except (CloudError, CredentialsError) as error:
+    except (CloudError, CloudProgramError, CredentialsError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename}: {error.strerror}.")

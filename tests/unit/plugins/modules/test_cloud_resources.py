@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hotstack.os.plugins.module_utils import cloud_secrets
+from ansible_collections.hotstack.os.plugins.module_utils import cloud_program, cloud_secrets
 from ansible_collections.hotstack.os.plugins.module_utils.cloud_plan import CloudError
+from ansible_collections.hotstack.os.plugins.module_utils.cloud_program import CloudProgramError
 from ansible_collections.hotstack.os.plugins.module_utils.credentials import CredentialsError
 from ansible_collections.hotstack.os.plugins.modules import cloud_resources
 
@@ -104,6 +105,8 @@ class Host:
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    # Only root may use the image.
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     return Host(tmp_path)
 
 
@@ -183,7 +186,7 @@ def test_before_there_is_a_cloud(host: Host, monkeypatch: pytest.MonkeyPatch) ->
     (host.folder / "image").unlink()
     foreseen = cloud_resources.run(host.parameters(), True)
     assert (foreseen["changed"], foreseen["lacking"]) == (True, ["cirros"])
-    with pytest.raises(CloudError, match=r"no container image localhost/openstack:1: run hotstack\.os\.images first"):
+    with pytest.raises(CloudProgramError, match=r"localhost/openstack:1: run hotstack\.os\.images first"):
         cloud_resources.run(host.parameters(), False)
     monkeypatch.setenv("PATH", str(host.folder))
     assert cloud_resources.run(host.parameters(), True)["changed"] is True
@@ -191,8 +194,15 @@ def test_before_there_is_a_cloud(host: Host, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_container_that_does_not_start(host: Host) -> None:
     (host.folder / "broken").touch()
-    with pytest.raises(CloudError, match="localhost/openstack:1 could not be run: no such cgroup"):
+    with pytest.raises(CloudError, match="podman could not run the client: no such cgroup"):
         cloud_resources.run(host.parameters(), False)
+
+
+def test_a_python_that_has_the_client(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloud_program, "has_client", lambda: True)
+    # It has not really, or knows no such cloud.
+    assert cloud_resources.run(host.parameters(), False)["failed"] is True
+    assert not (host.folder / "calls").exists()
 
 
 def test_without_its_password(host: Host) -> None:
