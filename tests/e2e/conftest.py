@@ -24,6 +24,7 @@ ORDER = [
     "test_isolation",
     "test_network",
     "test_libvirt_session",
+    "test_post_setup",
     "test_secrets",
     "test_settings",
     "test_recovery",
