@@ -63,3 +63,8 @@ def write_text(path: str, text: str, mode: int, uid: int = -1, gid: int = -1) ->
         with suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def in_home(path: str) -> str:
+    """Return a path in which `~` at the beginning is replaced by the home of whoever runs this."""
+    return os.path.expanduser(path)

@@ -330,7 +330,7 @@ from ansible_collections.hotstack.os.plugins.module_utils.cloud_plan import Clou
 from ansible_collections.hotstack.os.plugins.module_utils.cloud_program import CloudProgramError
 from ansible_collections.hotstack.os.plugins.module_utils.credentials import CredentialsError
 from ansible_collections.hotstack.os.plugins.module_utils.credentials_file import read_credential
-from ansible_collections.hotstack.os.plugins.module_utils.files import acting_as, read_text, write_text
+from ansible_collections.hotstack.os.plugins.module_utils.files import acting_as, in_home, read_text, write_text
 
 TEXT: dict[str, Any] = {"type": "str", "default": ""}
 NAME: dict[str, Any] = {"type": "str", "required": True}
@@ -440,7 +440,7 @@ def keypair(wanted: dict[str, Any] | None, warnings: list[str]) -> dict[str, str
     if not wanted:
         return None
     given = wanted["public_key_file"]
-    for path in [given] if given else map(os.path.expanduser, KEY_FILES):
+    for path in [given] if given else map(in_home, KEY_FILES):
         text, _mode = read_text(path)
         if text is not None:
             if not cloud_settings.is_public_key(text):
@@ -449,7 +449,7 @@ def keypair(wanted: dict[str, Any] | None, warnings: list[str]) -> dict[str, str
     if given:
         raise CloudError(f"There is no file {given} with a public key on this host.")
     warnings.append(
-        f"There is no keypair '{wanted['name']}', for there is no {' or '.join(map(os.path.expanduser, KEY_FILES))}."
+        f"There is no keypair '{wanted['name']}', for there is no {' or '.join(map(in_home, KEY_FILES))}."
     )
     return None
 

@@ -171,6 +171,7 @@ from ansible_collections.hotstack.os.plugins.module_utils.cloud_program import (
     CloudProgramError,
     sources_of,
 )
+from ansible_collections.hotstack.os.plugins.module_utils.files import in_home
 from ansible_collections.hotstack.os.plugins.module_utils.smoke_checks import SmokeError
 from ansible_collections.hotstack.os.plugins.module_utils.smoke_host import Host
 from ansible_collections.hotstack.os.plugins.module_utils.smoke_run import SmokeRun
@@ -237,7 +238,7 @@ def test(params: dict[str, Any], sources: dict[str, str], tell: background.Tell)
 def start(params: dict[str, Any]) -> dict[str, Any]:
     """Start the test and return where to follow it; there is one at a time."""
     sources = sources_of(PROGRAM)
-    folder = os.path.expanduser(FOLDER)
+    folder = in_home(FOLDER)
     os.makedirs(folder, mode=0o700, exist_ok=True)
     with open(os.path.join(folder, "lock"), "a+", encoding="utf-8") as lock:
         try:

@@ -120,3 +120,9 @@ def test_acting_as_gives_rights_up_in_order_and_takes_them_back(monkeypatch: pyt
         ("setegid", 1),
         ("setgroups", [2, 3]),
     ]
+
+
+def test_home_of_whoever_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert files.in_home("~/.ssh/id") == "/home/someone/.ssh/id"
+    assert files.in_home("/etc/~") == "/etc/~"
