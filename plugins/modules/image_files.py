@@ -113,7 +113,6 @@ from ansible_collections.hotstack.os.plugins.module_utils import background, ima
 from ansible_collections.hotstack.os.plugins.module_utils.image_downloads import (
     Downloader,
     DownloadError,
-    cache_name,
     digests,
 )
 
