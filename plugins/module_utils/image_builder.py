@@ -144,8 +144,7 @@ class Builder:
         """End all builds that are running."""
         self.stopped.set()
         for child in list(self.children.values()):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGTERM)
+            end(child)
 
     def build_image(self, image: dict[str, Any]) -> None:
         """Build one image and note how long it took."""
@@ -227,6 +226,8 @@ class Builder:
             pass_fds=(self.lock_descriptor,) if self.lock_descriptor >= 0 else (),
         )
         self.children[name] = child
+        if self.stopped.is_set():  # Another one failed while this one was being started.
+            end(child)
 
         def repeat() -> None:
             while not ended.wait(REPEAT_SECONDS):
@@ -248,6 +249,12 @@ class Builder:
         del self.children[name]
         if status:
             raise BuildError(decide.failure(name, status, output, log))
+
+
+def end(child: subprocess.Popen[str]) -> None:
+    """End a build with all its processes, if it did not end by itself."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
 
 
 def append(path: str, text: str) -> None:
