@@ -4,19 +4,20 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 SCENARIO ?= engine
+# The lab's inventory names the image.
+IMAGES := /var/cache/hotstack-os/guest-image
+GUEST_IMAGE := /opt/hotstack-os/source/tools/guest-image --cache $(IMAGES) --output $(IMAGES)/guest.qcow2
 
 help: ## Show these commands
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
 
-lab: ## Make a disposable lab host on this machine, deploy OpenStack in it, and get a token
+lab: ## Make a disposable lab host, deploy OpenStack in it, and boot guests as a proof
 	tools/lab up
 	tools/lab deploy
-	tools/lab exec -- openstack --os-cloud hotstack-os-admin token issue
-
-cloud: ## After make lab: build the guest image, create a project with networks and flavors, boot guests as a test
-	tools/lab exec -- /opt/hotstack-os/source/tools/guest-image --output /var/cache/hotstack-os/guest/cirros.qcow2
+	tools/lab exec -- $(GUEST_IMAGE)
 	tools/lab deploy --playbook hotstack.os.post_setup
 	tools/lab deploy --playbook hotstack.os.smoke_test
+	tools/lab exec -- openstack --os-cloud hotstack-os-admin token issue
 
 test: ## Run everything that CI runs
 	tools/test
@@ -48,4 +49,4 @@ lock-dev: ## Resolve requirements-dev.in again
 clean: ## Remove the lab of the tests and all that the tools keep in the cache folder
 	tools/test --clean
 
-.PHONY: help lab cloud test lint unit sanity molecule e2e benchmark docs lock-dev clean
+.PHONY: help lab test lint unit sanity molecule e2e benchmark docs lock-dev clean

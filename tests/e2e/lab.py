@@ -66,11 +66,11 @@ class Lab:
         """Run a Python script in the lab host and return the JSON that it prints."""
         return json.loads(self.run("/usr/bin/python3", "-", *arguments, data=script, timeout=timeout))
 
-    def deploy(self, *options: str, check: bool = True, timeout: float = 2400) -> Play:
-        """Deploy as a user does, with further options of ansible-playbook."""
+    def deploy(self, *options: str, check: bool = True, timeout: float = 2400, playbook: str = "site") -> Play:
+        """Deploy as a user does, or run another playbook of ours, with further options of ansible-playbook."""
         begin = time.monotonic()
         done = subprocess.run(
-            [TOOL, "deploy", *(["--", *options] if options else [])],
+            [TOOL, "deploy", f"--playbook=hotstack.os.{playbook}", *(["--", *options] if options else [])],
             check=False,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
