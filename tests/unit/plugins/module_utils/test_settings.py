@@ -31,7 +31,10 @@ def values() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted((ROOT / "roles/settings/defaults/main").glob("*.yml")):
         found.update(yaml.safe_load(path.read_text()))
-    facts = {"{{ hotstack_os_data_dir }}": "/var/lib/hotstack-os", "{{ ansible_facts['nodename'] | default('') }}": "node1.example"}
+    facts = {
+        "{{ hotstack_os_data_dir }}": "/var/lib/hotstack-os",
+        "{{ ansible_facts['nodename'] | default('') }}": "node1.example",
+    }
     for template, meant in facts.items():
         found = {
             name: value.replace(template, meant) if isinstance(value, str) else value for name, value in found.items()
