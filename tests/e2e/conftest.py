@@ -25,6 +25,7 @@ ORDER = [
     "test_network",
     "test_libvirt_session",
     "test_post_setup",
+    "test_documents",
     "test_smoke",
     "test_secrets",
     "test_settings",
