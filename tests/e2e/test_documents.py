@@ -12,8 +12,8 @@ COMMANDS = [command for path in sorted((ROOT / "docs").glob("*.md")) for command
 
 @pytest.mark.parametrize("command", COMMANDS, ids=[command.where for command in COMMANDS])
 def test_command_prints_what_its_document_shows(deployed: Lab, command: Command) -> None:
-    """Run it as root in the lab host, in the order of the document."""
-    printed = deployed.run("bash", "-c", command.text)
+    """Run it as root in the lab host, in the order of the document; a terminal shows errors too."""
+    printed = deployed.run("bash", "-c", f"exec 2>&1\n{command.text}")
     assert command.prints(printed), f"{command.text}\nprinted\n{printed}\ninstead of\n" + "\n".join(command.shown)
 
 
