@@ -43,6 +43,12 @@ def test_every_document_is_linked_from_the_readme() -> None:
     assert {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} <= linked
 
 
+def test_the_tests_of_the_symptoms_exist() -> None:
+    named = set(re.findall(r"`(test_\w+\.py)`", (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")))
+    assert named
+    assert named <= {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+
+
 @pytest.mark.parametrize("name", ["libvirt-session.md", "networking.md", "storage.md"])
 def test_debugging_commands_are_found(name: str) -> None:
     """The end-to-end test would be content with none."""
