@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 
 ID, SECRET = "application_credential_id", "application_credential_secret"
+# What such a file begins with.
+HEAD = "hotstack_cloud_secrets:"
 
 
 def secret_text(auth_url: str, region: str, credential: Mapping[str, str]) -> str:
@@ -15,7 +17,7 @@ def secret_text(auth_url: str, region: str, credential: Mapping[str, str]) -> st
     texts = {"auth_url": auth_url, ID: credential["id"], SECRET: credential["secret"], "region_name": region}
     lines = [f"  {name}: {json.dumps(value)}" for name, value in texts.items()]
     fixed = ["  interface: internal", "  identity_api_version: 3", "  auth_type: v3applicationcredential"]
-    return "\n".join(["---", "hotstack_cloud_secrets:", *lines, *fixed]) + "\n"
+    return "\n".join(["---", HEAD, *lines, *fixed]) + "\n"
 
 
 def known_credential(text: str) -> dict[str, str] | None:

@@ -46,10 +46,13 @@ def extended(section: Mapping[str, Any], former: Mapping[str, Any]) -> Section:
 
 
 def write_section(path: str, name: str, section: Mapping[str, Any]) -> None:
-    """Replace one section, and leave the others; an empty one disappears. Only root can read the file."""
-    sections = read(path)
-    sections.pop(name, None)
-    if section:
-        sections[name] = dict(section)
+    """Replace one section, and leave the others."""
+    write_sections(path, {name: section})
+
+
+def write_sections(path: str, changed: Mapping[str, Mapping[str, Any]]) -> None:
+    """Replace these sections at once, and leave the others; an empty one disappears. Only root can read the file."""
+    sections = {**read(path), **{name: dict(section) for name, section in changed.items()}}
+    sections = {name: section for name, section in sections.items() if section}
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     write_text(path, json.dumps(sections, indent=2, sort_keys=True) + "\n", 0o600)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.hotstack.os.plugins.module_utils import container_spec, services, settings
+from ansible_collections.hotstack.os.plugins.module_utils import container_spec, removal_plan, services, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
@@ -305,3 +305,21 @@ def test_first_line_is_the_licence() -> None:
     for path, text in texts(".py", ".yml"):
         head = "\n".join(text.splitlines()[:2])
         assert "SPDX-License-Identifier: Apache-2.0" in head or not text.strip(), path
+
+
+def test_removal_knows_every_system_file() -> None:
+    """Whatever a role puts into a system folder must be on the list of those who take it away."""
+    named = re.compile(r"(?:path|dest|src|argv|__\w+): *\"?((?:/etc|/usr/local|/run)/[\w./{} @-]+)")
+    patterns = removal_plan.Subject(everything=True).patterns()
+    folders = {pattern.replace("*", "") for pattern in patterns}
+    known = {removal_plan.HOSTS, removal_plan.CLOUDS}
+    # In containers; of those who look, not of those who write.
+    elsewhere = ("/etc/containers/registries", "/run/user", "/run/resolv", "/run/openvswitch", "/run/ovn")
+    unknown = {
+        f"{path}: {name}"
+        for path, text in texts(".yml")
+        if path.parts[0] == "roles" and path.name != "argument_specs.yml" and "_containers:" not in text
+        for name in named.findall(text)
+        if name not in known and not name.startswith((*folders, *elsewhere))
+    }
+    assert unknown == set()

@@ -1,0 +1,429 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of ours is on a host, and what it had before: read, and nothing changed. Every tool may be missing."""
+
+from __future__ import annotations
+
+import glob
+import grp
+import json
+import os
+import pwd
+import re
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from ansible_collections.hotstack.os.plugins.module_utils import (
+    cloud_secrets,
+    clouds,
+    file_capabilities,
+    image_builds,
+    ovs_bridges,
+    removal_plan,
+    service_units,
+)
+from ansible_collections.hotstack.os.plugins.module_utils.container_plan import PREFIX
+from ansible_collections.hotstack.os.plugins.module_utils.removal_plan import (
+    Account,
+    Bridge,
+    Host,
+    Record,
+    Subject,
+    Switch,
+    Unit,
+)
+
+# Files that are recorded with what is in them; none of ours comes near.
+LARGEST = 1024 * 1024
+# Units of the distribution that a deployment starts.
+SWITCH_UNITS = ("openvswitch-switch.service", "openvswitch.service")
+OVS_QUERY = (
+    ["--columns=name,datapath_type,external_ids,ports", "list", "Bridge"],
+    ["--columns=_uuid,name,external_ids", "list", "Port"],
+    ["--columns=name,external_ids,mtu_request", "list", "Interface"],
+    ["--columns=external_ids,other_config", "list", "Open_vSwitch"],
+)
+ZONES = ("hotstack-os", "hotstack-external")
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command, whatever it returns; a tool that is not there fails too."""
+    try:
+        return subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        return subprocess.CompletedProcess(command, 127, "", f"{command[0]} is not installed")
+
+
+def answer(*command: str) -> str:
+    """Return what a command prints; nothing if it fails."""
+    done = run(*command)
+    return done.stdout if done.returncode == 0 else ""
+
+
+def rows(*command: str) -> list[dict[str, Any]]:
+    """Return the list that a command prints as JSON; none if it fails."""
+    found: list[dict[str, Any]] = json.loads(answer(*command) or "[]") or []
+    return found
+
+
+def describe(path: str) -> dict[str, Any] | None:
+    """Return what the record keeps of a path: None if it is not there."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    known: dict[str, Any] = {"mode": f"{stat.S_IMODE(status.st_mode):04o}", "uid": status.st_uid, "gid": status.st_gid}
+    if stat.S_ISLNK(status.st_mode):
+        known["link"] = os.readlink(path)
+    elif stat.S_ISDIR(status.st_mode):
+        known["entries"] = sorted(os.listdir(path))
+    elif stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            known["content"] = file.read()
+    return known
+
+
+def account_of(name: str) -> Account | None:
+    """Return a user; None if there is none."""
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError:
+        return None
+    groups = sorted(group.gr_name for group in grp.getgrall() if name in group.gr_mem)
+    return Account(
+        uid=found.pw_uid,
+        comment=found.pw_gecos,
+        shell=found.pw_shell,
+        groups=tuple(groups),
+        lingers=os.path.exists(f"{removal_plan.LINGER_FOLDER}/{name}"),
+        runs=os.path.exists(f"/run/user/{found.pw_uid}"),
+    )
+
+
+def unit_states(names: Iterable[str]) -> dict[str, Unit]:
+    """Return the units that systemd knows of these."""
+    names = list(names)
+    if not names:
+        return {}
+    shown = run("systemctl", "show", f"--property={','.join(service_units.PROPERTIES)}", "--", *names).stdout
+    states = service_units.parse_states(shown)
+    return {
+        name: Unit(state.active not in ("inactive", "failed", ""), state.enabled)
+        for name, state in states.items()
+        if state.loaded or state.active not in ("inactive", "")
+    }
+
+
+def our_units() -> dict[str, Unit]:
+    """Return our units: those on the disk, and those that systemd still has."""
+    listed = [
+        line.split()[0]
+        for kind in (("list-units", "--all"), ("list-unit-files",))
+        for line in answer("systemctl", *kind, "--plain", "--no-legend", "--no-pager", "hotstack-os*").splitlines()
+        if line.split()
+    ]
+    return unit_states(sorted(set(listed)))
+
+
+def installed_packages() -> tuple[str, ...]:
+    """Return the names of all packages."""
+    if shutil.which("dpkg-query"):
+        lines = answer("dpkg-query", "--show", "--showformat=${db:Status-Status} ${Package}\\n").splitlines()
+        return tuple(sorted({line.split()[1] for line in lines if line.startswith("installed ")}))
+    return tuple(sorted(set(answer("rpm", "--query", "--all", "--queryformat", "%{NAME}\\n").split())))
+
+
+def containers(subject: Subject, listed: list[dict[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...], set[str]]:
+    """Return our containers, those of others that use our network or images, and the images that those use."""
+    abandoned = image_builds.abandoned_containers(listed)
+    ours, others, used = list(abandoned), [], set()
+    for line in listed:
+        names = line.get("Names") or [line["Id"]]
+        if line["Id"] in abandoned:
+            continue
+        if any(name.startswith(PREFIX) for name in names):
+            ours.append(names[0])
+        else:
+            used.add(str(line.get("ImageID", "")))
+            mine = str(line.get("Image", "")).startswith(image_builds.REPOSITORY)
+            if mine or subject.network in (line.get("Networks") or []):
+                others.append(names[0])
+    return tuple(sorted(ours)), tuple(sorted(others)), used
+
+
+def images(listed: list[dict[str, Any]], used: set[str]) -> tuple[str, ...]:
+    """Return our images, children before parents, without those that containers of others use."""
+    ours = image_builds.superseded_images(listed, set())
+    return tuple((line.get("Names") or [line["Id"]])[0] for line in ours if line["Id"] not in used)
+
+
+def tables(output: str) -> list[list[dict[str, Any]]]:
+    """Return the rows of the tables that ovs-vsctl printed one after the other, as dicts."""
+    decoder, rest, found = json.JSONDecoder(), output.strip(), []
+    while rest:
+        table, end = decoder.raw_decode(rest)
+        rest = rest[end:].lstrip()
+        found.append([dict(zip(table["headings"], row)) for row in table["data"]])
+    return found
+
+
+def members(cell: Any) -> list[Any]:
+    """Return the elements of a database cell: a set, or a single one."""
+    return list(cell[1]) if isinstance(cell, list) and cell[0] == "set" else [cell]
+
+
+def switch_of(output: str) -> Switch:
+    """Return what the commands of OVS_QUERY printed. Ports of OVN carry its keys, or those of a guest's interface."""
+    if not output.strip():
+        return Switch()
+    bridges, ports, interfaces, roots = tables(output)
+    taps = {line["name"]: ovs_bridges.value(line["external_ids"]) for line in interfaces}
+    sizes = {line["name"]: ovs_bridges.value(line["mtu_request"]) for line in interfaces}
+    of_ovn = {
+        line["_uuid"][1]: line["name"]
+        for line in ports
+        if any(key.startswith("ovn-") for key in ovs_bridges.value(line["external_ids"]))
+        or "iface-id" in taps.get(line["name"], {})
+    }
+    found = {
+        line["name"]: Bridge(
+            marked=ovs_bridges.MARK in ovs_bridges.value(line["external_ids"]),
+            datapath=line["datapath_type"] or "system",
+            mtu=sizes.get(line["name"]),
+            ports=tuple(sorted(of_ovn[port[1]] for port in members(line["ports"]) if port[1] in of_ovn)),
+        )
+        for line in bridges
+    }
+    root = roots[0] if roots else {"external_ids": ["map", []], "other_config": ["map", []]}
+    return Switch(found, ovs_bridges.value(root["external_ids"]), ovs_bridges.value(root["other_config"]))
+
+
+def switch() -> Switch:
+    """Return what Open vSwitch has; nothing if it does not run."""
+    words = ["ovs-vsctl", "--timeout=30", "--format=json"]
+    for command in OVS_QUERY:
+        words += ["--", *command]
+    return switch_of(answer(*words))
+
+
+def mounts_below(text: str, folders: Iterable[str]) -> dict[str, str]:
+    """Return the mounts at or below these folders, each with its root in its file system, from mountinfo."""
+    found = {}
+    for line in text.splitlines():
+        fields = [re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), word) for word in line.split()]
+        root, path = fields[3:5]
+        if any(path == folder or path.startswith(folder + "/") for folder in folders):
+            found[path] = root
+    return found
+
+
+def mounts(folders: Iterable[str]) -> dict[str, str]:
+    """Return the mounts at or below these folders."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        return mounts_below(file.read(), folders)
+
+
+def session() -> dict[int, str]:
+    """Return the processes of our session: guests with their names, others with none.
+
+    The cgroup tells, even without the user.
+    """
+    found = {}
+    for folder in glob.glob("/proc/[0-9]*"):
+        with suppress(OSError):
+            with open(f"{folder}/cgroup", encoding="utf-8") as file:
+                if f"/{removal_plan.SESSION_UNIT}" not in file.read():
+                    continue
+            with open(f"{folder}/cmdline", "rb") as file:
+                guest = re.search(r"\0guest=([^,\0]+)", file.read().decode(errors="replace"))
+            found[int(os.path.basename(folder))] = guest[1] if guest else ""
+    return found
+
+
+def homes() -> list[str]:
+    """Return the homes in which a client's files may lie."""
+    found = {user.pw_dir for user in pwd.getpwall() if user.pw_uid == 0 or user.pw_dir.startswith("/home/")}
+    return sorted(found)
+
+
+def readable(path: str) -> str:
+    """Return the text of a file; nothing if it is none, or only a link."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return file.read() if stat.S_ISREG(os.fstat(descriptor).st_mode) else ""
+    except OSError:
+        return ""
+
+
+def texts(subject: Subject) -> dict[str, str]:
+    """Return the files shared with others in which lines of ours are."""
+    named = {removal_plan.HOSTS: removal_plan.HOSTS_MARKS[0], removal_plan.CLOUDS: clouds.BEGIN}
+    if subject.everything:
+        for home in homes():
+            named[f"{home}/{removal_plan.OPENSTACK_DIRECTORY}/clouds.yaml"] = clouds.BEGIN
+    found = {path: readable(path) for path in named}
+    return {path: text for path, text in found.items() if named[path] in text}
+
+
+def secrets(subject: Subject) -> tuple[str, ...]:
+    """Return the files with our credential in the homes of users."""
+    paths = [f"{home}/{removal_plan.OPENSTACK_DIRECTORY}/cloud-secret.yaml" for home in homes()]
+    return tuple(path for path in paths if subject.everything and cloud_secrets.HEAD in readable(path))
+
+
+def our_paths(subject: Subject) -> tuple[str, ...]:
+    """Return what of ours lies on the disk; links count as themselves."""
+    found = {path for pattern in subject.patterns() for path in glob.glob(pattern)}
+    found |= {path for pattern in subject.patterns() if "*" not in pattern and os.path.lexists(path := pattern)}
+    # A link that leads nowhere is found by its name only.
+    for folder in glob.glob("/etc/systemd/system/*.wants"):
+        found |= {f"{folder}/{name}" for name in os.listdir(folder) if name.startswith("hotstack-os")}
+    if subject.everything:
+        found |= {
+            path for path in (subject.home, *subject.data_dirs, subject.build_cache) if path and os.path.isdir(path)
+        }
+    if removal_plan.CLIENT in found and removal_plan.CLIENT_MARK not in readable(removal_plan.CLIENT):
+        found.discard(removal_plan.CLIENT)
+    return tuple(sorted(found))
+
+
+def addresses(subject: Subject) -> tuple[str, ...]:
+    """Return our addresses on the bridge that has them."""
+    shown = rows("ip", "-json", "-4", "address", "show", "dev", subject.bridges[-1])
+    found = [f"{line['local']}/{line['prefixlen']}" for device in shown for line in device.get("addr_info", [])]
+    return tuple(address for address in found if address.split("/")[0] in subject.addresses)
+
+
+def other_networks(listed: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Return what else may need the host to forward: containers of others in networks, and libvirt's networks."""
+    found = [
+        f"container {(line.get('Names') or [line['Id']])[0]}"
+        for line in listed
+        if line.get("State") == "running"
+        and line.get("Networks")
+        and not any(name.startswith(PREFIX) for name in line.get("Names") or [])
+    ]
+    return (*found, *(f"interface {os.path.basename(path)}" for path in glob.glob("/sys/class/net/virbr*")))
+
+
+def forwarding() -> str:
+    """Return whether the host forwards, as the kernel says it; nothing if it does not say."""
+    return readable("/proc/sys/" + removal_plan.FORWARDING.replace(".", "/")).strip()
+
+
+def nft_tables() -> tuple[str, ...]:
+    """Return the tables of rules."""
+    return tuple(line.removeprefix("table ") for line in answer("nft", "list", "tables").splitlines())
+
+
+def capabilities() -> dict[str, str]:
+    """Return the capabilities of the distribution's libvirt daemons."""
+    found = {}
+    for path in removal_plan.DAEMONS:
+        with suppress(file_capabilities.CapabilityError, OSError), file_capabilities.opened(path) as descriptor:
+            found[path] = str(file_capabilities.read(descriptor))
+    return found
+
+
+def image_exists(reference: str) -> bool:
+    """Tell whether podman has an image."""
+    return bool(reference) and run("podman", "image", "exists", reference).returncode == 0
+
+
+def entries(paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return what lies in each of these folders that is there."""
+    return {path: tuple(sorted(os.listdir(path))) for path in paths if os.path.isdir(path) and not os.path.islink(path)}
+
+
+def read(subject: Subject, record: Record) -> Host:
+    """Return all of it."""
+    listed = rows("podman", "ps", "--all", "--external", "--format", "json")
+    ours, others, used = containers(subject, listed)
+    host: Mapping[str, Any] = {
+        "units": our_units(),
+        "containers": ours,
+        "others": others,
+        "networks": tuple(line["name"] for line in rows("podman", "network", "ls", "--format", "json")),
+        "paths": our_paths(subject),
+        "entries": entries(subject.folders()),
+        "files": {path: known for path in record.get(removal_plan.PATHS, {}) if (known := describe(path))},
+        "texts": texts(subject),
+    }
+    if not subject.everything:
+        return Host(**host)
+    account = account_of(subject.user)
+    manager = service_units.Manager(pwd.getpwnam(subject.user) if account else None)
+    firewall = run("firewall-cmd", "--get-zones").stdout.split()
+    trusted = answer("firewall-cmd", f"--zone={removal_plan.TRUSTED}", "--list-sources").split() if firewall else []
+    return Host(
+        **host,
+        images=images(rows("podman", "images", "--format", "json"), used),
+        base_image=image_exists(subject.base_image),
+        secrets=secrets(subject),
+        session=session(),
+        account=account,
+        session_enabled=bool(
+            account
+            and manager.reachable()
+            and manager.states([removal_plan.SESSION_UNIT])[removal_plan.SESSION_UNIT].enabled
+        ),
+        switch=switch(),
+        addresses=addresses(subject),
+        tables=nft_tables(),
+        zones=tuple(zone for zone in ZONES if zone in firewall),
+        trusted=tuple(trusted),
+        forwarding=forwarding() == "1",
+        running=other_networks(listed),
+        states=unit_states(record.get(removal_plan.UNITS, {})),
+        mounts=mounts(subject.data_dirs),
+        capabilities=capabilities(),
+        packages=installed_packages() if subject.packages else (),
+    )
+
+
+def deployed(subject: Subject) -> bool:
+    """Tell whether there was a deployment already: then nobody knows any more what was there before."""
+    target = f"/etc/systemd/system/{removal_plan.TARGET}"
+    return os.path.lexists(target) or bool(
+        set(removal_plan.DATA_MARKS) & set(entries(subject.data_dirs).get(subject.data_dirs[0], ()))
+    )
+
+
+def before(subject: Subject) -> dict[str, dict[str, Any]]:
+    """Return what the record keeps of a host on which nothing is deployed yet, but for what needs Open vSwitch."""
+    found = account_of(subject.user)
+    units = {name: {"active": unit.active, "enabled": unit.enabled} for name, unit in unit_states(SWITCH_UNITS).items()}
+    user = (
+        {"comment": found.comment, "shell": found.shell, "groups": found.groups, "lingers": found.lingers}
+        if found
+        else None
+    )
+    podman = removal_plan.PODMAN_TABLE
+    return {
+        removal_plan.PATHS: {path: describe(path) for path in subject.recorded()},
+        removal_plan.USERS: {subject.user: user},
+        removal_plan.UNITS: units,
+        removal_plan.SETTINGS: {removal_plan.FORWARDING: forwarding()},
+        removal_plan.TABLES: {} if podman in nft_tables() else {podman: None},
+        removal_plan.CAPABILITIES: {path: capabilities().get(path, "") for path in removal_plan.DAEMONS},
+        removal_plan.IMAGES: {} if image_exists(subject.base_image) else {subject.base_image: None},
+        removal_plan.PACKAGES_BEFORE: dict.fromkeys(installed_packages()),
+    }
+
+
+def before_switch(subject: Subject) -> dict[str, dict[str, Any]]:
+    """Return what the record keeps of Open vSwitch, which may run only since a package brought it."""
+    found = switch()
+    bridges = {name: found.bridges.get(name) for name in subject.bridges}
+    return {
+        removal_plan.BRIDGES: {
+            name: {"datapath": bridge.datapath, "mtu": bridge.mtu} if bridge and not bridge.marked else None
+            for name, bridge in bridges.items()
+        },
+        removal_plan.EXTERNAL_IDS: {ovs_bridges.OVN_DATAPATH: found.external_ids.get(ovs_bridges.OVN_DATAPATH)},
+        removal_plan.OTHER_CONFIG: {key: found.other_config.get(key) for key in removal_plan.OWN_OTHER_CONFIG},
+    }

@@ -1,0 +1,153 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Remember what a host has before a deployment changes it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: host_record
+short_description: Remember what a host has before a deployment changes it
+version_added: "0.1.0"
+author: The hotstack.os authors (!UNKNOWN)
+description:
+  - Writes down, once, what M(hotstack.os.host_removal) will put back. What the record says first stays true.
+  - On a host that has a deployment but no record it is too late, and nothing is recorded.
+options:
+  moment:
+    description:
+      - V(start) is before anything is installed or changed, V(installed) after the packages are there, V(switch) once
+        Open vSwitch runs and before it is told anything.
+    type: str
+    choices: [start, installed, switch]
+    required: true
+  traces:
+    description: What a deployment has on the host, as C(hotstack_os_traces) of the role settings says.
+    type: dict
+    required: true
+    suboptions:
+      record_file:
+        description: The file that keeps what was there before.
+        type: path
+        required: true
+      user:
+        description: The user of the guests.
+        type: str
+        required: true
+      home:
+        description: Its home.
+        type: path
+        required: true
+      network:
+        description: The podman network.
+        type: str
+        required: true
+      subnet:
+        description: The addresses of that network.
+        type: str
+        required: true
+      bridges:
+        description: The bridges; the last one has the host's addresses.
+        type: list
+        elements: str
+        required: true
+      addresses:
+        description: Those addresses.
+        type: list
+        elements: str
+        required: true
+      data_dirs:
+        description: The folders of data; the first one holds the record.
+        type: list
+        elements: path
+        required: true
+      mounts_dir:
+        description: The folder in which Nova mounts volumes.
+        type: path
+        required: true
+      build_cache:
+        description: The folder in which builds of images keep their downloads.
+        type: path
+        required: true
+      base_image:
+        description: The image that ours are made from.
+        type: str
+        required: true
+attributes:
+  check_mode:
+    description: Says what would change.
+    support: full
+  diff_mode:
+    description: There is none.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Remember what the host has
+  hotstack.os.host_record:
+    moment: start
+    traces: "{{ hotstack_os_traces }}"
+"""
+
+RETURN = r"""
+sections:
+  description: The sections of the record that were written.
+  type: list
+  elements: str
+  returned: always
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.hotstack.os.plugins.module_utils import records, removal_facts, removal_plan, removal_spec
+from ansible_collections.hotstack.os.plugins.module_utils.removal_plan import Record, Subject
+
+
+def wanted(moment: str, subject: Subject, record: Record) -> dict[str, dict[str, Any]]:
+    """Return the sections to write at this moment; an empty one disappears."""
+    started = removal_plan.PATHS in record
+    if moment == "start":
+        return {} if started or removal_facts.deployed(subject) else removal_facts.before(subject)
+    if moment == "installed":
+        before = record.get(removal_plan.PACKAGES_BEFORE)
+        if before is None:
+            return {}
+        new = sorted(set(removal_facts.installed_packages()) - set(before))
+        return {removal_plan.PACKAGES: dict.fromkeys(new), removal_plan.PACKAGES_BEFORE: {}}
+    if not started or removal_plan.BRIDGES in record:
+        return {}
+    found = removal_facts.before_switch(subject)
+    return {name: records.extended(record.get(name, {}), section) for name, section in found.items()}
+
+
+def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Read the record, and write the sections that it lacks."""
+    subject = removal_spec.subject_of(params["traces"])
+    sections = wanted(params["moment"], subject, records.read(subject.record_file))
+    if sections and not check_mode:
+        records.write_sections(subject.record_file, sections)
+    return {"changed": bool(sections), "sections": sorted(sections)}
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleModule(
+        argument_spec={
+            "moment": {"type": "str", "choices": ["start", "installed", "switch"], "required": True},
+            **removal_spec.ARGUMENTS,
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result = run(module.params, module.check_mode)
+    except records.RecordError as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename} can't be read or written: {error.strerror}.")
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
