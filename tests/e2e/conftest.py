@@ -13,6 +13,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import foreign
+import guests as by_hand
 from lab import ROOT, Lab, Play
 
 ORDER = [
@@ -27,6 +28,7 @@ ORDER = [
     "test_post_setup",
     "test_documents",
     "test_smoke",
+    "test_guests",
     "test_secrets",
     "test_settings",
     "test_recovery",
@@ -87,6 +89,12 @@ def deployed(first_deployment: Play, lab: Lab) -> Lab:
     """Return the lab host with everything deployed."""
     assert first_deployment.status == 0, "The first deployment failed; see test_first_deployment."
     return lab
+
+
+@pytest.fixture(scope="session")
+def guests(deployed: Lab) -> dict[str, by_hand.Guest]:
+    """Return two guests that run while the rest of the tests happens."""
+    return by_hand.boot(deployed)
 
 
 @pytest.fixture(scope="module", autouse=True)

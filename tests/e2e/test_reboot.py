@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 
 import foreign
+import guests as by_hand
 from lab import Lab
 
 
-def test_everything_is_back(deployed: Lab, services: list[str]) -> None:
-    """Reboot and ask what a user would ask."""
+def test_everything_is_back(deployed: Lab, guests: dict[str, by_hand.Guest], services: list[str]) -> None:
+    """Reboot while guests run, and ask what a user would ask."""
+    assert guests
     boot = deployed.run("cat", "/proc/1/stat").split()[21]
     deployed.reboot()
     assert deployed.run("cat", "/proc/1/stat").split()[21] != boot
@@ -36,3 +38,24 @@ def test_run_after_reboot_changes_nothing(deployed: Lab) -> None:
     """Deploy after the reboot."""
     play = deployed.deploy()
     assert play.changed == 0, play.tail(200)
+
+
+def test_guests_are_back(deployed: Lab, guests: dict[str, by_hand.Guest]) -> None:
+    """Wait for what ran before the reboot, from its image and from its volume; then stop one and start it again."""
+    for guest in guests.values():
+        guest.wait()
+    guest = guests["from-image"]
+    boot = guest.boot_id()
+    by_hand.openstack(deployed, "server", "stop", guest.name)
+    status = ("server", "show", guest.name, "-f", "value", "-c", "status")
+    deployed.wait(lambda: by_hand.openstack(deployed, *status) == "SHUTOFF", "the guest is off", 120)
+    by_hand.openstack(deployed, "server", "start", guest.name)
+    guest.wait()
+    assert guest.boot_id() != boot
+    by_hand.delete(deployed, guests)
+
+
+def test_smoke_test_passes(deployed: Lab) -> None:
+    """Boot new guests after the reboot."""
+    play = deployed.deploy(playbook="smoke_test", timeout=1200)
+    assert " 0 failed" in play.output, play.tail(80)
