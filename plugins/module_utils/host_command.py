@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `hotstack-os` of a host: what state the deployment is in, and an archive for who helps.
+
+Only the standard library: it is installed on the host with the files beside it, and the modules use the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import status_checks, status_readers, status_text
+
+SETTINGS = "/etc/hotstack-os/deployment.json"
+PATIENCE = 3.0
+# Exit statuses: something is not well; it can't be told.
+BAD, UNKNOWN = 1, 2
+# Causes whose services are asked what they said.
+MOST_EXPLAINED = 4
+
+
+class HostCommandError(Exception):
+    """The state can't be told; the text says why."""
+
+
+def read_settings(path: str) -> tuple[dict[str, Any], float]:
+    """Return the settings that were deployed, and when that was."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            written = os.fstat(file.fileno()).st_mtime
+            settings = json.load(file)
+    except FileNotFoundError:
+        raise HostCommandError(f"There is no {path}: nothing was deployed here; run {status_checks.SITE}.") from None
+    except ValueError:
+        raise HostCommandError(f"{path} is no JSON; run {status_checks.SITE}.") from None
+    return settings, written
+
+
+def find_out(settings: Mapping[str, Any], written: float, patience: float) -> status_checks.Report:
+    """Return the state of the deployment."""
+    reader = status_readers.Reader(settings, written, patience)
+    facts = reader.read()
+    bad = [] if "units" in facts.errors else status_checks.not_ready(settings, facts)
+    if bad:
+        reader.explain(bad[:MOST_EXPLAINED])
+    return status_checks.report(settings, facts)
+
+
+def status(path: str, patience: float) -> tuple[bool, list[str], dict[str, Any]]:
+    """Return whether all is well, the lines for people, and the same as data."""
+    if os.geteuid() != 0:
+        raise HostCommandError("Only root can tell: run it with sudo.")
+    settings, written = read_settings(path)
+    report = find_out(settings, written, patience)
+    now, services = time.time(), settings["hotstack_os_services"]
+    lines, found = status_text.people(report, services, now), status_text.data(report, services, now)
+    return report.well, lines, found
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="hotstack-os", description="Tell the state of OpenStack on this host.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    shown = commands.add_parser("status", help="tell what is not well, why, and what to do next")
+    shown.add_argument("--json", action="store_true", help="for programs")
+    for command in (shown,):
+        command.add_argument("--settings", default=SETTINGS, help="the file of what was deployed (%(default)s)")
+        command.add_argument("--patience", type=float, default=PATIENCE, help="seconds for each answer (%(default)s)")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the command line asks for and return the exit status."""
+    options = parse(arguments)
+    try:
+        well, lines, found = status(options.settings, options.patience)
+    except HostCommandError as error:
+        sys.stderr.write(f"{error}\n")
+        return UNKNOWN
+    sys.stdout.write(json.dumps(found, indent=2) if options.json else "\n".join(lines))
+    sys.stdout.write("\n")
+    return 0 if well else BAD
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
