@@ -63,5 +63,12 @@ def stages(path: str, cache: Path) -> list[Stage]:
         Stage("molecule-engine", [molecule("engine", lab, 1200)], lane="lab", needs=["lab"]),
         Stage("e2e", [Check("e2e", end_to_end, 4500, lab, junit=True)], lane="lab", needs=["lab"]),
         Stage("molecule-default", [molecule("default", lab, 1800)], lane="lab", needs=["lab"], after=["e2e"]),
+        Stage(
+            "molecule-identity",
+            [molecule("identity", lab, 1800)],
+            lane="lab",
+            needs=["lab"],
+            after=["molecule-default"],
+        ),
         Stage("lab-down", [Check("lab-down", ["tools/lab", "down"], 300, lab)], lane="lab", always=True),
     ]
