@@ -117,13 +117,15 @@ def write_lines(removals: list[Removal]) -> None:
 
 def restore_text(path: str, text: str, known: Mapping[str, Any]) -> None:
     """Give a file this text, its mode and its owner; one that is mounted over is written in place."""
+    mode = int(known["mode"], 8)
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     if removal_facts.mounts([path]) or any("\udc80" <= letter <= "\udcff" for letter in text):
         with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            os.fchown(file.fileno(), known["uid"], known["gid"])
+            os.fchmod(file.fileno(), mode)
             file.write(text)
-        os.chmod(path, int(known["mode"], 8))
-        return
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    write_text(path, text, int(known["mode"], 8), known["uid"], known["gid"])
+    else:
+        write_text(path, text, mode, known["uid"], known["gid"])
 
 
 def restore_files(removals: list[Removal]) -> None:

@@ -309,10 +309,10 @@ def test_first_line_is_the_licence() -> None:
 
 def test_removal_knows_every_system_file() -> None:
     """Whatever a role puts into a system folder must be on the list of those who take it away."""
-    named = re.compile(r"(?:path|dest|src|argv|__\w+): *\"?((?:/etc|/usr/local|/run)/[\w./{} @-]+)")
+    named = re.compile(r"\w+: *\"?((?:/etc|/usr/local|/run)/[\w./{} @-]+)")
     patterns = removal_plan.Subject(everything=True).patterns()
-    folders = {pattern.replace("*", "") for pattern in patterns}
-    known = {removal_plan.HOSTS, removal_plan.CLOUDS}
+    folders = {pattern.partition("*")[0] if "*" in pattern else f"{pattern}/" for pattern in patterns}
+    known = {removal_plan.HOSTS, removal_plan.CLOUDS, *patterns}
     # In containers; of those who look, not of those who write.
     elsewhere = ("/etc/containers/registries", "/run/user", "/run/resolv", "/run/openvswitch", "/run/ovn")
     unknown = {

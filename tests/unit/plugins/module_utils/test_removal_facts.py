@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hotstack.os.plugins.module_utils import removal_facts as facts
+from ansible_collections.hotstack.os.plugins.module_utils import removal_plan
+from ansible_collections.hotstack.os.plugins.module_utils.removal_plan import Bridge, Subject, Switch, Unit
+
+US = pwd.getpwuid(os.geteuid())
+
+
+class Tools:
+    """Programs of an imitated host: what each command line that begins so prints."""
+
+    def __init__(self, answers: dict[str, str]) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+
+    def __call__(self, *command: str) -> subprocess.CompletedProcess[str]:
+        line = " ".join(command)
+        self.asked.append(line)
+        for start, text in self.answers.items():
+            if line.startswith(start):
+                return subprocess.CompletedProcess(command, 0, text, "")
+        return subprocess.CompletedProcess(command, 1, "", "no")
+
+
+@pytest.fixture(name="tools")
+def _tools(monkeypatch: pytest.MonkeyPatch) -> Tools:
+    tools = Tools({})
+    monkeypatch.setattr(facts, "run", tools)
+    return tools
+
+
+def test_a_missing_program_fails() -> None:
+    assert facts.run("no-such-program").returncode == 127
+    assert facts.answer("no-such-program") == ""
+    assert facts.rows("no-such-program") == []
+
+
+def test_paths_are_described(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"a\xff\r\n")
+    (tmp_path / "file").chmod(0o640)
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "large").write_bytes(b" " * (facts.LARGEST + 1))
+    owner = {"uid": os.getuid(), "gid": os.getgid()}
+    assert facts.describe(f"{tmp_path}/file") == {"mode": "0640", **owner, "content": "a\udcff\r\n"}
+    link = facts.describe(f"{tmp_path}/link")
+    assert link is not None
+    assert link["link"] == "file"
+    assert (facts.describe(str(tmp_path)) or {})["entries"] == ["file", "large", "link"]
+    assert "content" not in (facts.describe(f"{tmp_path}/large") or {"content": ""})
+    assert facts.describe(f"{tmp_path}/none") is None
+
+
+def test_accounts() -> None:
+    found = facts.account_of(US.pw_name)
+    assert found is not None
+    assert (found.uid, found.shell, found.comment) == (US.pw_uid, US.pw_shell, US.pw_gecos)
+    assert facts.account_of("no-such-user") is None
+
+
+def test_units_on_the_disk_and_in_memory(tools: Tools) -> None:
+    tools.answers = {
+        "systemctl list-units": "hotstack-os-a.service loaded active running\nhotstack-os-b.service not-found x y\n",
+        "systemctl list-unit-files": "hotstack-os.target enabled enabled\n",
+        "systemctl show": (
+            "Id=hotstack-os-a.service\nLoadState=loaded\nActiveState=active\n\n"
+            "Id=hotstack-os-b.service\nLoadState=not-found\nActiveState=inactive\n\n"
+            "Id=hotstack-os.target\nLoadState=loaded\nActiveState=inactive\nUnitFileState=enabled\n"
+        ),
+    }
+    assert facts.our_units() == {"hotstack-os-a.service": Unit(active=True), "hotstack-os.target": Unit(enabled=True)}
+    assert facts.unit_states([]) == {}
+
+
+LISTED = [
+    {
+        "Id": "1",
+        "Names": ["hotstack-os-nova-api"],
+        "Image": "localhost/hotstack-os-nova:1",
+        "ImageID": "n",
+        "State": "running",
+    },
+    {"Id": "2", "Names": ["base-working-container"], "Image": "localhost/hotstack-os-base:1", "ImageID": "b"},
+    {
+        "Id": "3",
+        "Names": ["theirs"],
+        "Image": "localhost/theirs:1",
+        "ImageID": "t",
+        "Networks": ["a"],
+        "State": "running",
+    },
+    {"Id": "4", "Names": ["guest-of-us"], "Image": "x", "ImageID": "t", "Networks": ["hotstack-os"], "State": "exited"},
+    {"Id": "5", "Names": None, "Image": "localhost/hotstack-os-openstack:1", "ImageID": "o", "State": "running"},
+]
+
+
+def test_containers_are_told_apart() -> None:
+    ours, others, used = facts.containers(Subject(), LISTED)
+    assert ours == ("2", "hotstack-os-nova-api")
+    assert others == ("5", "guest-of-us")
+    assert used == {"t", "o"}
+    assert [name for name in facts.other_networks(LISTED) if name.startswith("container")] == ["container theirs"]
+
+
+def test_images_that_others_use_stay() -> None:
+    label = {"Labels": {"io.hotstack-os.image": "x"}}
+    listed: list[dict[str, Any]] = [
+        {"Id": "b", "Names": ["localhost/hotstack-os-base:1"], "Created": 1, **label},
+        {"Id": "n", "Names": ["localhost/hotstack-os-nova:1"], "Created": 2, **label},
+        {"Id": "d", "Created": 3, **label},
+        {"Id": "t", "Names": ["localhost/theirs:1"], "Created": 4},
+    ]
+    assert facts.images(listed, set()) == ("d", "localhost/hotstack-os-nova:1", "localhost/hotstack-os-base:1")
+    assert facts.images(listed, {"b", "d"}) == ("localhost/hotstack-os-nova:1",)
+
+
+def table(headings: list[str], *data: list[Any]) -> str:
+    return json.dumps({"headings": headings, "data": data})
+
+
+def test_switch_is_read() -> None:
+    ids = lambda **keys: ["map", [[key.replace("_", "-"), text] for key, text in keys.items()]]  # noqa: E731
+    output = "\n".join(
+        [
+            table(
+                ["name", "datapath_type", "external_ids", "ports"],
+                [
+                    "hot-int",
+                    "netdev",
+                    ids(hotstack_os="created"),
+                    ["set", [["uuid", "p1"], ["uuid", "p2"], ["uuid", "p3"]]],
+                ],
+                ["theirs", "", ids(), ["uuid", "p4"]],
+            ),
+            table(
+                ["_uuid", "name", "external_ids"],
+                [["uuid", "p1"], "hot-int", ids()],
+                [["uuid", "p2"], "patch", ids(ovn_localnet_port="x")],
+                [["uuid", "p3"], "tap1", ids()],
+                [["uuid", "p4"], "theirs", ids()],
+            ),
+            table(
+                ["name", "external_ids", "mtu_request"],
+                ["hot-int", ids(), 9216],
+                ["tap1", ids(iface_id="y"), ["set", []]],
+                ["theirs", ids(), ["set", []]],
+            ),
+            table(["external_ids", "other_config"], [ids(system_id="8"), ids(vlan_limit="0")]),
+        ]
+    )
+    bridges = {
+        "hot-int": Bridge(marked=True, datapath="netdev", mtu=9216, ports=("patch", "tap1")),
+        "theirs": Bridge(),
+    }
+    assert facts.switch_of(output) == Switch(bridges, {"system-id": "8"}, {"vlan-limit": "0"})
+    assert facts.switch_of("") == Switch()
+
+
+def test_mounts_below_folders() -> None:
+    text = (
+        "1 0 0:1 / / rw shared:1 - ext4 /dev/a rw\n"
+        "2 1 0:1 /lib/d/mnt /var/lib/d/mnt rw shared:2 - ext4 /dev/a rw\n"
+        "3 1 0:2 / /var/lib/d/a\\040b rw - nfs x rw\n"
+        "4 1 0:3 / /var/lib/data rw - ext4 /dev/b rw\n"
+    )
+    assert facts.mounts_below(text, ["/var/lib/d"]) == {"/var/lib/d/mnt": "/lib/d/mnt", "/var/lib/d/a b": "/"}
+    assert "/proc" in facts.mounts(["/proc"])
+
+
+def test_files_are_read_without_links(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "link").symlink_to("file")
+    assert facts.readable(f"{tmp_path}/file") == "text"
+    assert (
+        facts.readable(f"{tmp_path}/link") == facts.readable(f"{tmp_path}/none") == facts.readable(str(tmp_path)) == ""
+    )
+
+
+def test_what_clients_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / removal_plan.OPENSTACK_DIRECTORY
+    folder.mkdir(parents=True)
+    (folder / "clouds.yaml").write_text("clouds:\n  # BEGIN hotstack.os\n  # END hotstack.os\n")
+    (folder / "cloud-secret.yaml").write_text("---\nhotstack_cloud_secrets:\n  x: 1\n")
+    monkeypatch.setattr(facts, "homes", lambda: [str(tmp_path)])
+    monkeypatch.setattr(removal_plan, "HOSTS", str(tmp_path / "hosts"))
+    monkeypatch.setattr(removal_plan, "CLOUDS", str(tmp_path / "clouds.yaml"))
+    (tmp_path / "hosts").write_text("127.0.0.1 localhost\n")
+    assert facts.texts(Subject()) == {}
+    assert facts.secrets(Subject()) == ()
+    assert list(facts.texts(Subject(everything=True))) == [f"{folder}/clouds.yaml"]
+    assert facts.secrets(Subject(everything=True)) == (f"{folder}/cloud-secret.yaml",)
+    (folder / "cloud-secret.yaml").write_text("theirs: 1\n")
+    assert facts.secrets(Subject(everything=True)) == ()
+
+
+def test_homes_are_of_people() -> None:
+    assert "/root" in facts.homes()
+
+
+@pytest.mark.parametrize(("text", "is_ours"), [(removal_plan.CLIENT_MARK, True), ("#!/bin/sh", False)])
+def test_paths_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, is_ours: bool) -> None:
+    client = tmp_path / "openstack"
+    client.write_text(text)
+    (tmp_path / "hotstack-os-a").touch()
+    (tmp_path / "lost").symlink_to("nowhere")
+    data = tmp_path / "data"
+    data.mkdir()
+    monkeypatch.setattr(removal_plan, "CLIENT", str(client))
+    monkeypatch.setattr(removal_plan, "SYSTEM_FILES", (str(client), f"{tmp_path}/hotstack-os*", f"{tmp_path}/lost"))
+    monkeypatch.setattr(removal_plan, "HOST_FILES", ())
+    found = facts.our_paths(Subject(everything=True, home=f"{tmp_path}/home", data_dirs=(str(data),)))
+    ours = [path for path in found if path.startswith(str(tmp_path))]
+    assert ours == [str(data), f"{tmp_path}/hotstack-os-a", f"{tmp_path}/lost", *([str(client)] if is_ours else [])]
+    assert str(data) not in facts.our_paths(Subject(data_dirs=(str(data),)))
+
+
+def test_addresses_of_ours(tools: Tools) -> None:
+    shown = [{"addr_info": [{"local": "172.31.0.129", "prefixlen": 25}, {"local": "10.0.0.1", "prefixlen": 8}]}]
+    tools.answers = {"ip -json -4 address show dev hot-ex": json.dumps(shown)}
+    assert facts.addresses(Subject(addresses=("172.31.0.129",))) == ("172.31.0.129/25",)
+
+
+def test_tables_and_packages(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools.answers = {
+        "nft list tables": "table inet netavark\ntable ip nat\n",
+        "dpkg-query": "installed podman\nconfig-files old\ninstalled crun\ninstalled crun\n",
+        "rpm": "crun\npodman\npodman\n",
+    }
+    assert facts.nft_tables() == ("inet netavark", "ip nat")
+    monkeypatch.setattr(facts.shutil, "which", lambda name: name)
+    assert facts.installed_packages() == ("crun", "podman")
+    monkeypatch.setattr(facts.shutil, "which", lambda _name: None)
+    assert facts.installed_packages() == ("crun", "podman")
+
+
+def test_capabilities_of_daemons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "libvirtd").touch()
+    monkeypatch.setattr(removal_plan, "DAEMONS", (f"{tmp_path}/libvirtd", f"{tmp_path}/virtqemud"))
+    assert facts.capabilities() == {f"{tmp_path}/libvirtd": ""}
+
+
+def test_session_of_this_host_is_read() -> None:
+    assert all(pid > 0 for pid in facts.session())
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_host_without_any_tool(tools: Tools, tmp_path: Path, everything: bool) -> None:
+    subject = Subject(
+        user="no-such-user",
+        home=f"{tmp_path}/home",
+        data_dirs=(f"{tmp_path}/data",),
+        everything=everything,
+        packages=True,
+    )
+    record = {"paths": {str(tmp_path): None}}
+    host = facts.read(subject, record)
+    assert (host.units, host.containers, host.networks, host.account) == ({}, (), (), None)
+    assert list(host.files) == [str(tmp_path)]
+    assert "systemctl list-units" in " ".join(tools.asked)
+
+
+def test_what_was_before(tools: Tools, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    subject = Subject(user=US.pw_name, home=f"{tmp_path}/home", data_dirs=(str(data),), base_image="debian")
+    found = facts.before(subject)
+    assert found["paths"][str(data)] is None
+    assert found["users"][US.pw_name]["shell"] == US.pw_shell
+    assert found["images"] == {"debian": None}
+    assert found["nft_tables"] == {removal_plan.PODMAN_TABLE: None}
+    tools.answers = {"podman image exists debian": "", "nft list tables": "table inet netavark\n"}
+    again = facts.before(Subject(user="no-such-user", data_dirs=(str(data),), base_image="debian"))
+    assert (again["images"], again["nft_tables"], again["users"]) == ({}, {}, {"no-such-user": None})
+
+
+def test_what_the_switch_was_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Switch({"hot-ex": Bridge(mtu=1500), "hot-int": Bridge(marked=True)}, {}, {"vlan-limit": "1"})
+    monkeypatch.setattr(facts, "switch", lambda: found)
+    assert facts.before_switch(Subject()) == {
+        "ovs_bridges": {"hot-int": None, "hot-ex": {"datapath": "system", "mtu": 1500}},
+        "ovs_external_ids": {"ovn-bridge-datapath-type": None},
+        "ovs_other_config": {"userspace-tso-enable": None, "vlan-limit": "1"},
+    }
+
+
+def test_switch_that_does_not_run(tools: Tools) -> None:
+    assert facts.switch() == Switch()
+    assert tools.asked[0].startswith("ovs-vsctl --timeout=30")
+
+
+@pytest.mark.parametrize(("inside", "is_known"), [("mysql", True), ("theirs", False)])
+def test_deployment_is_known_by_its_data(tmp_path: Path, inside: str, is_known: bool) -> None:
+    (tmp_path / inside).mkdir()
+    assert facts.deployed(Subject(data_dirs=(str(tmp_path),))) is is_known

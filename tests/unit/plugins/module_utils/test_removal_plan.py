@@ -1,0 +1,471 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.hotstack.os.plugins.module_utils import removal_plan
+from ansible_collections.hotstack.os.plugins.module_utils.removal_plan import (
+    Account,
+    Bridge,
+    Host,
+    Subject,
+    Switch,
+    Unit,
+    plan,
+)
+
+DATA = "/var/lib/hotstack-os"
+ALL = Subject(
+    everything=True,
+    addresses=("172.31.0.129", "172.31.0.10"),
+    data_dirs=(DATA, f"{DATA}/nova-instances", "/srv/volumes"),
+    build_cache="/var/cache/builds",
+    base_image="debian:trixie-slim",
+)
+OURS = Account(
+    uid=990, comment=removal_plan.COMMENT, shell="/usr/sbin/nologin", groups=("kvm",), lingers=True, runs=True
+)
+THEIRS = Account(uid=990, comment="Somebody", shell="/bin/false", groups=("kvm", "video"), lingers=True)
+FORMER = {"comment": "Somebody", "shell": "/bin/false", "groups": ["video"], "lingers": False}
+FOLDER = {"mode": "0755", "uid": 0, "gid": 0, "entries": []}
+FILE = {"mode": "0644", "uid": 0, "gid": 0, "content": "before\n"}
+
+
+def said(subject: Subject, record: dict[str, Any] | None = None, **host: Any) -> list[str]:
+    """Return the lines of a plan."""
+    return [str(removal) for removal in plan(subject, Host(**host), record or {}).removals]
+
+
+def kept(subject: Subject, record: dict[str, Any] | None = None, **host: Any) -> list[str]:
+    """Return what a plan keeps."""
+    return list(plan(subject, Host(**host), record or {}).kept)
+
+
+@pytest.mark.parametrize("subject", [Subject(), ALL], ids=["uninstall", "clean"])
+def test_nothing_is_left_of_nothing(subject: Subject) -> None:
+    assert plan(subject, Host(), {}) == removal_plan.Plan()
+
+
+def test_every_kind_has_a_name() -> None:
+    assert all(removal_plan.KINDS.values())
+
+
+WHOLE: dict[str, Any] = {
+    "units": {
+        "hotstack-os-keystone.service": Unit(active=True),
+        "hotstack-os.target": Unit(active=True, enabled=True),
+        "hotstack-os-keystone-bootstrap.service": Unit(),
+    },
+    "containers": ("hotstack-os-keystone",),
+    "networks": ("hotstack-os", "podman"),
+    "images": ("localhost/hotstack-os-nova:1",),
+    "paths": (
+        "/etc/containers/systemd/hotstack-os-keystone.container",
+        "/etc/systemd/system/hotstack-os.target",
+        "/usr/local/libexec/hotstack-os",
+        "/usr/local/libexec/hotstack-os/lib",
+        "/var/lib/hotstack",
+        "/var/lib/hotstack/.config/libvirt/qemu.conf",
+        DATA,
+    ),
+    "entries": {DATA: ("mysql", "runtime"), "/etc/containers/systemd": ("hotstack-os-keystone.container", "users")},
+    "texts": {"/etc/hosts": "1 a\n# BEGIN hotstack.os\n2 b\n# END hotstack.os\n"},
+    "session": {7: "", 8: "notapet-1", 9: "by-hand"},
+    "account": OURS,
+    "session_enabled": True,
+    "switch": Switch({"hot-int": Bridge(marked=True), "hot-ex": Bridge(marked=True), "br-int": Bridge()}),
+    "tables": ("inet hotstack_os", "inet firewalld"),
+    "zones": ("hotstack-os",),
+    "mounts": {f"{DATA}/nova-mnt/1": "/x", f"{DATA}/nova-mnt": "/lib/hotstack-os/nova-mnt"},
+}
+FIRST = [
+    "unit hotstack-os.target: running and enabled",
+    "unit hotstack-os-keystone.service: running",
+    "container hotstack-os-keystone",
+    "our lines in /etc/hosts",
+]
+
+
+def test_services_go_and_guests_stay() -> None:
+    assert said(Subject(), **WHOLE) == [
+        *FIRST,
+        "podman network hotstack-os",
+        "file /etc/containers/systemd/hotstack-os-keystone.container",
+        "file /etc/systemd/system/hotstack-os.target",
+        "file /usr/local/libexec/hotstack-os/lib",
+        "reload systemd",
+    ]
+
+
+def test_everything_goes_and_the_data_is_last() -> None:
+    assert said(ALL, {"paths": {DATA: None}}, **WHOLE) == [
+        *FIRST,
+        "session hotstack-os-libvirtd-session.service",
+        "guest by-hand",
+        "guest notapet-1",
+        "bridge hot-int",
+        "bridge hot-ex",
+        "podman network hotstack-os",
+        "file /etc/containers/systemd/hotstack-os-keystone.container",
+        "file /etc/systemd/system/hotstack-os.target",
+        "file /usr/local/libexec/hotstack-os",
+        "nftables table inet hotstack_os",
+        "firewalld's zones hotstack-os",
+        "lingering of hotstack",
+        "service manager of hotstack",
+        "user hotstack",
+        "folder /var/lib/hotstack",
+        "image localhost/hotstack-os-nova:1",
+        f"mount {DATA}/nova-mnt/1",
+        f"mount {DATA}/nova-mnt",
+        "reload systemd",
+        f"data in {DATA}",
+    ]
+
+
+def test_images_stay_if_they_are_to() -> None:
+    assert said(Subject(everything=True, images=False), images=("localhost/hotstack-os-nova:1",)) == []
+
+
+# --- files
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern", "is_named"),
+    [
+        ("/etc/systemd/system/hotstack-os.target", "/etc/systemd/system/hotstack-os*", True),
+        ("/etc/systemd/system/hotstack-os.target.wants/x", "/etc/systemd/system/hotstack-os*", False),
+        ("/etc/systemd/system/a.wants/hotstack-os.target", "/etc/systemd/system/*.wants/hotstack-os*", True),
+        ("/etc/hotstack", "/etc/hotstack-os", False),
+    ],
+)
+def test_star_stays_in_its_folder(path: str, pattern: str, is_named: bool) -> None:
+    assert removal_plan.matches(path, pattern) is is_named
+
+
+@pytest.mark.parametrize(
+    ("record", "now", "line"),
+    [
+        ({}, FILE, ["file /etc/hotstack-os"]),
+        ({"paths": {"/etc/hotstack-os": None}}, FILE, ["file /etc/hotstack-os"]),
+        ({"paths": {"/etc/hotstack-os": FILE}}, {**FILE, "content": "ours\n"}, ["file /etc/hotstack-os: as it was"]),
+        ({"paths": {"/etc/hotstack-os": FILE}}, {**FILE, "mode": "0600"}, ["file /etc/hotstack-os: as it was"]),
+        ({"paths": {"/etc/hotstack-os": FILE}}, FILE, []),
+    ],
+    ids=["unrecorded", "new", "changed", "another mode", "as before"],
+)
+@pytest.mark.parametrize("subject", [Subject(), ALL], ids=["uninstall", "clean"])
+def test_file_that_was_there_comes_back(subject: Subject, record: Any, now: Any, line: list[str]) -> None:
+    assert said(subject, record, paths=("/etc/hotstack-os",), files={"/etc/hotstack-os": now}) == line
+
+
+BLOCK = "# BEGIN hotstack.os\n2 b\n# END hotstack.os\n"
+CLOUD = "  # BEGIN hotstack.os\n  a:\n  # END hotstack.os\n"
+OTHER_PART = "  # BEGIN hotstack.os post_setup\n  b:\n  # END hotstack.os post_setup\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "former", "after"),
+    [
+        ("/etc/hosts", f"1 a\n{BLOCK}", None, "1 a\n"),
+        ("/etc/hosts", f"1 a\n{BLOCK}3 c\n", "1 a", "1 a\n3 c\n"),
+        ("/etc/hosts", f"1 a\n{BLOCK}", "1 a", "1 a"),
+        ("/etc/hosts", BLOCK, None, ""),
+        ("/etc/openstack/clouds.yaml", f"---\nclouds:\n{CLOUD}{OTHER_PART}", None, None),
+        ("/etc/openstack/clouds.yaml", f"---\nclouds:\n{CLOUD}", "clouds: {}\n", "clouds: {}\n"),
+        ("/etc/openstack/clouds.yaml", f"clouds:\n  x:\n    y: 1\n{CLOUD}", None, "clouds:\n  x:\n    y: 1\n"),
+        ("/etc/openstack/clouds.yaml", f"clouds:\n{CLOUD}  x:\n    y: 1\n", "# a\n", "clouds:\n  x:\n    y: 1\n"),
+    ],
+    ids=["hosts", "line since", "end of line", "empty", "ours alone", "no clouds", "unrecorded", "cloud since"],
+)
+def test_shared_file_loses_our_lines_alone(path: str, text: str, former: str | None, after: str | None) -> None:
+    known = None if former is None else {**FILE, "content": former}
+    assert removal_plan.shared_text(path, text, known) == after
+
+
+def test_shared_files_with_nothing_else_go() -> None:
+    text = f"---\nclouds:\n{CLOUD}"
+    host = {"texts": {removal_plan.CLOUDS: text}, "entries": {"/etc/openstack": ("clouds.yaml",)}}
+    assert said(Subject(), **host) == [f"file {removal_plan.CLOUDS}", "empty folder /etc/openstack"]
+
+
+@pytest.mark.parametrize(
+    ("record", "inside", "goes"),
+    [
+        ({"paths": {"/etc/openstack": None}}, ("cloud-secret.yaml",), True),
+        ({"paths": {"/etc/openstack": None}}, ("cloud-secret.yaml", "theirs"), False),
+        ({"paths": {"/etc/openstack": FOLDER}}, ("cloud-secret.yaml",), False),
+        ({}, ("cloud-secret.yaml",), True),
+    ],
+    ids=["made", "used by others", "there before", "unrecorded"],
+)
+def test_folder_goes_when_it_is_empty_and_was_made(record: Any, inside: tuple[str, ...], goes: bool) -> None:
+    lines = said(ALL, record, paths=("/etc/openstack/cloud-secret.yaml",), entries={"/etc/openstack": inside})
+    assert ("empty folder /etc/openstack" in lines) is goes
+
+
+def test_folder_of_the_network_and_of_lingering_go_too() -> None:
+    folders = {"/etc/containers/networks": ("hotstack-os.json",), removal_plan.LINGER_FOLDER: ("hotstack",)}
+    record = {"paths": dict.fromkeys(folders)}
+    lines = said(ALL, record, entries=folders, networks=("hotstack-os",), account=OURS)
+    assert [line for line in lines if line.startswith("empty")] == [f"empty folder {name}" for name in folders]
+
+
+# --- the user and the session
+
+
+def test_guests_of_a_user_of_others_stay() -> None:
+    record = {"users": {"hotstack": FORMER}}
+    home = ("/var/lib/hotstack", "/var/lib/hotstack/.config/libvirt/qemu/notapet-1.xml")
+    lines = said(ALL, record, account=THEIRS, session=WHOLE["session"], session_enabled=True, paths=home)
+    assert lines == [
+        "session hotstack-os-libvirtd-session.service",
+        "guest notapet-1",
+        "file /var/lib/hotstack/.config/libvirt/qemu/notapet-1.xml",
+        "lingering of hotstack",
+        "user hotstack: comment, shell and groups as they were",
+    ]
+    former = Account(uid=990, comment="Somebody", shell="/bin/false", groups=("video",))
+    assert said(ALL, record, account=former) == []
+
+
+def test_user_of_nobody_known_stays() -> None:
+    assert said(ALL, account=THEIRS, paths=("/var/lib/hotstack",)) == []
+    assert kept(ALL, account=THEIRS) == [
+        "user hotstack, who is not as a deployment makes it, as there is no record of who made it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("record", "paths", "goes"),
+    [
+        ({}, ("/var/lib/hotstack",), False),
+        ({"users": {"hotstack": None}}, ("/var/lib/hotstack",), True),
+        ({}, ("/var/lib/hotstack", f"/var/lib/hotstack/.config/systemd/user/{removal_plan.SESSION_UNIT}"), True),
+        ({"users": {"hotstack": None}, "paths": {"/var/lib/hotstack": FOLDER}}, ("/var/lib/hotstack",), False),
+    ],
+    ids=["unknown", "recorded", "ours by its unit", "there before"],
+)
+def test_home_without_its_user(record: Any, paths: tuple[str, ...], goes: bool) -> None:
+    assert ("folder /var/lib/hotstack" in said(ALL, record, paths=paths)) is goes
+
+
+def test_mark_of_lingering_without_its_user_goes() -> None:
+    assert said(ALL, paths=(f"{removal_plan.LINGER_FOLDER}/hotstack",)) == [
+        f"file {removal_plan.LINGER_FOLDER}/hotstack"
+    ]
+
+
+# --- Open vSwitch
+
+
+def test_keys_become_what_they_were() -> None:
+    record = {
+        "ovs_external_ids": {"ovn-remote": None, "hostname": "former"},
+        "ovs_other_config": {"userspace-tso-enable": None, "vlan-limit": "1"},
+    }
+    switch = Switch(
+        external_ids={"ovn-remote": "tcp:1", "hostname": "lab", "system-id": "8", "ovn-bridge-datapath-type": "netdev"},
+        other_config={"vlan-limit": "0", "userspace-tso-enable": "true", "ovn-chassis-idx-8": "", "theirs": "1"},
+    )
+    assert said(ALL, record, switch=switch) == [
+        "Open vSwitch's external_ids:hostname: former again",
+        "Open vSwitch's external_ids:ovn-bridge-datapath-type: removed",
+        "Open vSwitch's external_ids:ovn-remote: removed",
+        "Open vSwitch's other_config:ovn-chassis-idx-8: removed",
+        "Open vSwitch's other_config:userspace-tso-enable: removed",
+        "Open vSwitch's other_config:vlan-limit: 1 again",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bridge", "lines"),
+    [
+        ("hot-int", ["external_ids:ovn-bridge: removed", "external_ids:ovn-remote: removed"]),
+        ("br-int", []),
+    ],
+    ids=["our OVN", "another OVN"],
+)
+def test_keys_without_a_record(bridge: str, lines: list[str]) -> None:
+    switch = Switch(
+        external_ids={"ovn-bridge": bridge, "ovn-remote": "tcp:1", "hostname": "lab"}, other_config={"vlan-limit": "0"}
+    )
+    assert said(ALL, switch=switch) == [f"Open vSwitch's {line}" for line in lines]
+
+
+def test_bridge_of_others_loses_what_ovn_gave_it() -> None:
+    record = {"ovs_bridges": {"hot-ex": {"datapath": "system", "mtu": 1500}}, "ovs_other_config": {}}
+    switch = Switch({"hot-ex": Bridge(datapath="netdev", mtu=9216, ports=("patch-1",)), "foreign": Bridge()})
+    assert said(ALL, record, switch=switch, addresses=("172.31.0.129/25",)) == [
+        "port patch-1: of bridge hot-ex",
+        "address 172.31.0.129/25: of bridge hot-ex",
+        "bridge hot-ex: datapath and MTU as they were",
+    ]
+    assert said(ALL, record, switch=Switch({"hot-ex": Bridge(mtu=1500)})) == []
+
+
+# --- firewall and kernel
+
+
+@pytest.mark.parametrize(
+    ("record", "host", "lines"),
+    [
+        ({}, {"forwarding": True}, []),
+        ({"kernel_settings": {"net.ipv4.ip_forward": "1"}}, {"forwarding": True}, []),
+        (
+            {"kernel_settings": {"net.ipv4.ip_forward": "0"}},
+            {"forwarding": True},
+            ["kernel setting net.ipv4.ip_forward: 0 again"],
+        ),
+        ({"kernel_settings": {"net.ipv4.ip_forward": "0"}}, {"forwarding": True, "running": ("container x",)}, []),
+        ({}, {"trusted": ("172.31.0.0/25", "198.18.1.0/24")}, ["firewalld's trusted source 172.31.0.0/25"]),
+        ({}, {"tables": ("inet netavark",)}, []),
+        ({"nft_tables": {"inet netavark": None}}, {"tables": ("inet netavark",)}, ["nftables table inet netavark"]),
+        ({"nft_tables": {"inet netavark": None}}, {"tables": ("inet netavark",), "running": ("container x",)}, []),
+        (
+            {},
+            {"paths": ("/etc/firewalld/zones/hotstack-os.xml",), "trusted": ("172.31.0.0/25",)},
+            ["file /etc/firewalld/zones/hotstack-os.xml", "firewalld's zones on disk"],
+        ),
+    ],
+)
+def test_what_others_may_need_stays(record: Any, host: Any, lines: list[str]) -> None:
+    assert said(ALL, record, **host) == lines
+
+
+@pytest.mark.parametrize(
+    ("former", "now", "bridges", "lines"),
+    [
+        (
+            {"active": False, "enabled": False},
+            Unit(active=True, enabled=True),
+            {},
+            ["unit openvswitch.service: as it was"],
+        ),
+        ({"active": True, "enabled": False}, Unit(active=True), {}, []),
+        ({"active": False, "enabled": False}, Unit(active=True), {"foreign": Bridge()}, []),
+        ({"active": False, "enabled": False}, Unit(), {}, []),
+    ],
+    ids=["started by us", "ran", "needed by others", "stopped already"],
+)
+def test_switch_stops_if_it_did_not_run(former: Any, now: Unit, bridges: Any, lines: list[str]) -> None:
+    record = {"units": {"openvswitch.service": former}}
+    assert said(ALL, record, states={"openvswitch.service": now}, switch=Switch(bridges)) == lines
+
+
+@pytest.mark.parametrize(
+    ("record", "text", "lines", "stays"),
+    [
+        (
+            {"capabilities": {"/usr/sbin/libvirtd": ""}},
+            "cap_net_admin=ep",
+            ["capability of /usr/sbin/libvirtd: cap_net_admin"],
+            [],
+        ),
+        ({"capabilities": {"/usr/sbin/libvirtd": "cap_net_admin=ep"}}, "cap_net_admin=ep", [], []),
+        ({"capabilities": {"/usr/sbin/libvirtd": ""}}, "", [], []),
+        (
+            {},
+            "cap_net_admin=ep",
+            [],
+            ["cap_net_admin=ep of /usr/sbin/libvirtd, as there is no record of who gave it that"],
+        ),
+    ],
+    ids=["given by us", "had it", "lost it", "unrecorded"],
+)
+def test_capability_goes_if_it_was_given(record: Any, text: str, lines: list[str], stays: list[str]) -> None:
+    assert said(ALL, record, capabilities={"/usr/sbin/libvirtd": text}) == lines
+    assert kept(ALL, record, capabilities={"/usr/sbin/libvirtd": text}) == stays
+
+
+# --- data
+
+
+@pytest.mark.parametrize(
+    ("former", "inside", "mounts", "line"),
+    [
+        (None, ("runtime",), {}, f"data in {DATA}"),
+        (None, (), {}, f"data in {DATA}"),
+        ("unrecorded", ("runtime",), {}, f"data in {DATA}"),
+        ("unrecorded", (), {}, ""),
+        ("unrecorded", ("theirs",), {}, ""),
+        (FOLDER, ("runtime",), {}, f"data in {DATA}: as it was"),
+        (FOLDER, (), {}, ""),
+        ({**FOLDER, "entries": ["disk"]}, ("disk",), {f"{DATA}/disk": "/"}, ""),
+        (None, ("disk", "runtime"), {f"{DATA}/disk": "/"}, f"data in {DATA}"),
+        (None, ("disk",), {f"{DATA}/disk": "/"}, ""),
+        ({**FOLDER, "mode": "0700"}, (), {}, f"data in {DATA}: as it was"),
+    ],
+    ids=[
+        "made",
+        "made and empty",
+        "ours by what is in it",
+        "unknown and empty",
+        "unknown",
+        "there before",
+        "as before",
+        "as before with a mount",
+        "a mount since",
+        "nothing but a mount",
+        "another mode",
+    ],
+)
+def test_data(former: Any, inside: tuple[str, ...], mounts: dict[str, str], line: str) -> None:
+    record = {} if former == "unrecorded" else {"paths": {DATA: former}}
+    host = {"paths": (DATA,), "entries": {DATA: inside}, "mounts": mounts, "files": {DATA: FOLDER}}
+    assert said(ALL, record, **host) == ([line] if line else [])
+    assert kept(ALL, record, **host) == [
+        f"{path}, a mount that somebody else made, with what is in it" for path in mounts
+    ]
+
+
+@pytest.mark.parametrize(
+    ("former", "line", "stays"),
+    [
+        (None, ["data in /srv/volumes"], []),
+        ("unrecorded", [], ["/srv/volumes, as there is no record of what was in it before"]),
+    ],
+)
+def test_data_elsewhere(former: Any, line: list[str], stays: list[str]) -> None:
+    record = {} if former == "unrecorded" else {"paths": {"/srv/volumes": former}}
+    host = {"paths": ("/srv/volumes",), "entries": {"/srv/volumes": ("volume-1",)}}
+    assert (said(ALL, record, **host), kept(ALL, record, **host)) == (line, stays)
+
+
+def test_downloads_elsewhere_stay() -> None:
+    assert kept(ALL, paths=("/var/cache/builds",)) == [
+        "/var/cache/builds, which was put where downloads of builds outlive a deployment"
+    ]
+
+
+# --- images and packages
+
+
+@pytest.mark.parametrize(("record", "goes"), [({}, False), ({"images": {"debian:trixie-slim": None}}, True)])
+def test_base_image_goes_if_it_was_not_there(record: Any, goes: bool) -> None:
+    assert ("image debian:trixie-slim" in said(ALL, record, base_image=True)) is goes
+
+
+def test_containers_of_others_are_named() -> None:
+    assert kept(ALL, others=("theirs",)) == ["container theirs, which is not ours, uses our network or images"]
+
+
+def test_packages_go_that_were_installed() -> None:
+    subject = Subject(everything=True, packages=True)
+    record = {"paths": {}, "packages": {"podman": None, "gone": None}}
+    assert said(subject, record, packages=("podman", "vim")) == ["package podman"]
+    assert said(Subject(everything=True), record, packages=("podman",)) == []
+    assert kept(subject, packages=("podman",)) == [
+        "packages, as there is no record of those that a deployment installed"
+    ]
+
+
+# --- what is recorded
+
+
+def test_recorded_paths_are_complete_and_plain() -> None:
+    paths = ALL.recorded()
+    assert not [path for path in paths if "*" in path]
+    assert {"/etc/hosts", removal_plan.CLOUDS, "/var/lib/hotstack", "/srv/volumes", removal_plan.CLIENT} <= set(paths)

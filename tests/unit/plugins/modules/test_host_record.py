@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from ansible_collections.hotstack.os.plugins.module_utils import removal_facts, removal_plan
+from ansible_collections.hotstack.os.plugins.module_utils.removal_plan import Switch
+from ansible_collections.hotstack.os.plugins.modules import host_record
+
+
+def traces(path: Path) -> dict[str, Any]:
+    """Return the parameter `traces` of a host below a folder."""
+    return {
+        "record_file": f"{path}/data/runtime/created.json",
+        "user": "no-such-user",
+        "home": f"{path}/home",
+        "network": "hotstack-os",
+        "subnet": "172.31.0.0/25",
+        "bridges": ["hot-int", "hot-ex"],
+        "addresses": ["172.31.0.129"],
+        "data_dirs": [f"{path}/data"],
+        "mounts_dir": f"{path}/data/nova-mnt",
+        "build_cache": f"{path}/data/cache",
+        "base_image": "debian",
+    }
+
+
+@pytest.fixture(name="host", autouse=True)
+def _host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removal_facts, "run", mock.Mock(return_value=mock.Mock(returncode=1, stdout="", stderr="")))
+    monkeypatch.setattr(removal_facts, "installed_packages", lambda: ("bash",))
+
+
+def run(path: Path, moment: str, check_mode: bool = False) -> dict[str, Any]:
+    return host_record.run({"moment": moment, "traces": traces(path)}, check_mode)
+
+
+def record(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((path / "data/runtime/created.json").read_text())
+    return found
+
+
+def test_recorded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(tmp_path, "start", check_mode=True)["changed"]
+    assert not (tmp_path / "data").exists()
+    assert run(tmp_path, "start")["changed"]
+    first = record(tmp_path)
+    assert first["paths"][f"{tmp_path}/data"] is None
+    assert first["packages_before"] == {"bash": None}
+    monkeypatch.setattr(removal_facts, "installed_packages", lambda: ("bash", "podman"))
+    assert run(tmp_path, "installed")["sections"] == ["packages", "packages_before"]
+    assert record(tmp_path)["packages"] == {"podman": None}
+    assert "packages_before" not in record(tmp_path)
+    assert run(tmp_path, "switch")["changed"]
+    second = record(tmp_path)
+    assert second["ovs_bridges"] == {"hot-int": None, "hot-ex": None}
+    for moment in ("start", "installed", "switch"):
+        assert not run(tmp_path, moment)["changed"], moment
+    assert record(tmp_path) == second
+
+
+def test_what_was_recorded_of_the_switch_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path, "start")
+    path = tmp_path / "data/runtime/created.json"
+    path.write_text(json.dumps({**record(tmp_path), "ovs_external_ids": {"hostname": "former"}}))
+    monkeypatch.setattr(removal_facts, "switch", lambda: Switch(external_ids={"ovn-bridge-datapath-type": "netdev"}))
+    run(tmp_path, "switch")
+    assert record(tmp_path)["ovs_external_ids"] == {"hostname": "former", "ovn-bridge-datapath-type": "netdev"}
+
+
+@pytest.mark.parametrize("moment", ["start", "installed", "switch"])
+def test_too_late_for_a_record(tmp_path: Path, moment: str) -> None:
+    (tmp_path / "data" / "mysql").mkdir(parents=True)
+    assert run(tmp_path, moment) == {"changed": False, "sections": []}
+    assert removal_plan.DATA_MARKS
+
+
+@pytest.mark.parametrize(("text", "changed"), [("[]", None), (None, True)])
+def test_main(tmp_path: Path, text: str | None, changed: bool | None) -> None:
+    if text:
+        (tmp_path / "data/runtime").mkdir(parents=True)
+        (tmp_path / "data/runtime/created.json").write_text(text)
+    module = mock.Mock(params={"moment": "start", "traces": traces(tmp_path)}, check_mode=False)
+    module.fail_json.side_effect = SystemExit
+    with mock.patch.object(host_record, "AnsibleModule", return_value=module):
+        if changed is None:
+            with pytest.raises(SystemExit):
+                host_record.main()
+            assert "must hold a dictionary" in module.fail_json.call_args.kwargs["msg"]
+        else:
+            host_record.main()
+            assert module.exit_json.call_args.kwargs["changed"] is changed
+
+
+def test_main_names_the_file(tmp_path: Path) -> None:
+    module = mock.Mock(params={"moment": "start", "traces": traces(tmp_path)}, check_mode=False)
+    module.fail_json.side_effect = SystemExit
+    (tmp_path / "data").touch()
+    with mock.patch.object(host_record, "AnsibleModule", return_value=module), pytest.raises(SystemExit):
+        host_record.main()
+    assert str(tmp_path) in module.fail_json.call_args.kwargs["msg"]
