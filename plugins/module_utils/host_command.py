@@ -14,10 +14,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import status_checks, status_readers, status_text
+from . import diagnosis_archive, status_checks, status_readers, status_text
 
 SETTINGS = "/etc/hotstack-os/deployment.json"
 PATIENCE = 3.0
+# Where an archive is written, and the most seconds for each thing in it.
+FOLDER, COLLECTING = "/var/tmp", 20.0
 # Exit statuses: something is not well; it can't be told.
 BAD, UNKNOWN = 1, 2
 # Causes whose services are asked what they said.
@@ -51,15 +53,36 @@ def find_out(settings: Mapping[str, Any], written: float, patience: float) -> st
     return status_checks.report(settings, facts)
 
 
-def status(path: str, patience: float) -> tuple[bool, list[str], dict[str, Any]]:
-    """Return whether all is well, the lines for people, and the same as data."""
+def look(path: str, patience: float) -> tuple[dict[str, Any], status_checks.Report]:
+    """Return the settings of the deployment and its state."""
     if os.geteuid() != 0:
         raise HostCommandError("Only root can tell: run it with sudo.")
     settings, written = read_settings(path)
-    report = find_out(settings, written, patience)
+    return settings, find_out(settings, written, patience)
+
+
+def status(path: str, patience: float) -> tuple[list[str], list[str], dict[str, Any]]:
+    """Return the lines for people, the problems, and all of it as data."""
+    settings, report = look(path, patience)
     now, services = time.time(), settings["hotstack_os_services"]
     lines, found = status_text.people(report, services, now), status_text.data(report, services, now)
-    return report.well, lines, found
+    return lines, problems(settings, report), found
+
+
+def diagnose(path: str, patience: float, folder: str) -> tuple[str, list[str]]:
+    """Write an archive; return its path, and the causes that are its first page."""
+    settings, report = look(path, patience)
+    try:
+        archive = diagnosis_archive.Diagnosis(settings, report, COLLECTING).write(folder)
+    except diagnosis_archive.DiagnosisError as error:
+        raise HostCommandError(str(error)) from None
+    return archive, problems(settings, report)
+
+
+def problems(settings: Mapping[str, Any], report: status_checks.Report) -> list[str]:
+    """Return the causes of what is not well, each as a sentence with the next command."""
+    behind = status_checks.causes(report, settings["hotstack_os_services"])
+    return [f"{line.name}: {line.cause}. Next: {line.command}" for line, _followers in behind]
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -68,7 +91,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     shown = commands.add_parser("status", help="tell what is not well, why, and what to do next")
     shown.add_argument("--json", action="store_true", help="for programs")
-    for command in (shown,):
+    collected = commands.add_parser("diagnose", help="collect what helpers need into one archive without secrets")
+    collected.add_argument("--folder", default=FOLDER, help="where to write it (%(default)s)")
+    for command in (shown, collected):
         command.add_argument("--settings", default=SETTINGS, help="the file of what was deployed (%(default)s)")
         command.add_argument("--patience", type=float, default=PATIENCE, help="seconds for each answer (%(default)s)")
     return parser.parse_args(arguments)
@@ -78,13 +103,17 @@ def main(arguments: Sequence[str]) -> int:
     """Do what the command line asks for and return the exit status."""
     options = parse(arguments)
     try:
-        well, lines, found = status(options.settings, options.patience)
+        if options.command == "diagnose":
+            archive, causes = diagnose(options.settings, options.patience, options.folder)
+            sys.stdout.write("".join(f"{line}\n" for line in [*causes, archive]))
+            return 0
+        lines, _problems, found = status(options.settings, options.patience)
     except HostCommandError as error:
         sys.stderr.write(f"{error}\n")
         return UNKNOWN
     sys.stdout.write(json.dumps(found, indent=2) if options.json else "\n".join(lines))
     sys.stdout.write("\n")
-    return 0 if well else BAD
+    return 0 if found["well"] else BAD
 
 
 if __name__ == "__main__":

@@ -40,7 +40,8 @@ def request(
         headers["X-Auth-Token"] = token
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=patience)
     try:
-        connection.request(method, parts.path, None if body is None else json.dumps(body), headers)
+        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
         text = answer.read()
     except (OSError, http.client.HTTPException) as error:
@@ -78,14 +79,15 @@ class Session:
         self.token = headers.get("x-subject-token", "")
         self.urls = public_urls(content)
 
-    def agents(self, kind: str) -> list[status_facts.Agent]:
-        """Return the workers of an API."""
-        service, path = WORKERS[kind]
+    def get(self, service: str, path: str) -> Mapping[str, Any]:
+        """Return what an API has at a path, by the type of its service in the catalogue."""
         if service not in self.urls:
             raise CloudError(f"Keystone's catalogue has no {service}")
-        return status_facts.parse_agents(
-            kind, request("GET", self.urls[service] + path, self.patience, token=self.token)[0]
-        )
+        return request("GET", self.urls[service] + path, self.patience, token=self.token)[0]
+
+    def agents(self, kind: str) -> list[status_facts.Agent]:
+        """Return the workers of an API."""
+        return status_facts.parse_agents(kind, self.get(*WORKERS[kind]))
 
 
 def public_urls(content: Mapping[str, Any]) -> dict[str, str]:

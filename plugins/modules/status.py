@@ -89,8 +89,7 @@ ARGUMENTS: dict[str, Any] = {
 
 def run(params: dict[str, Any]) -> dict[str, Any]:
     """Look, and return what was found."""
-    _well, lines, found = host_command.status(params["settings"], params["patience"])
-    problems = [f"{item['name']}: {item['cause']}. Next: {item['command']}" for item in found["causes"]]
+    lines, problems, found = host_command.status(params["settings"], params["patience"])
     return {"changed": False, "lines": lines, "problems": problems, **found}
 
 

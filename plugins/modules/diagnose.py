@@ -1,0 +1,99 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Collect what helpers need into one archive."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: diagnose
+short_description: Collect what helpers need into one archive
+version_added: 0.1.0
+description:
+  - Packs journals since the boot, configuration, units, and the state of containers, networks, rules, Open vSwitch,
+    OVN, libvirt and the APIs into a file that only root can read.
+  - Its first page ranks the probable causes of what is not well.
+  - Secrets of the deployment, and what looks like one, are replaced by their names.
+  - Disks of guests and the contents of databases stay out.
+  - Whatever does not answer in time is named on the first page. Nothing but the archive is changed.
+author:
+  - The hotstack.os authors (!UNKNOWN)
+options:
+  settings:
+    description: The file of what was deployed, which the role C(host_command) writes.
+    type: path
+    default: /etc/hotstack-os/deployment.json
+  patience:
+    description: The most seconds that each answer about the state may take.
+    type: float
+    default: 3
+  folder:
+    description: Where the archive is written. It must exist.
+    type: path
+    default: /var/tmp
+attributes:
+  check_mode:
+    description: Looks at the state, and writes no archive.
+    support: full
+  diff_mode:
+    description: There is nothing to compare.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Collect what helpers need
+  hotstack.os.diagnose:
+  register: diagnosis
+
+- name: Fetch it
+  ansible.builtin.fetch:
+    src: "{{ diagnosis.path }}"
+    dest: ./
+    flat: true
+"""
+
+RETURN = r"""
+path:
+  description: The archive.
+  type: str
+  returned: when one was written
+problems:
+  description: The probable causes, the most probable one first, each with the command to type next.
+  type: list
+  elements: str
+  returned: success
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.hotstack.os.plugins.module_utils import host_command
+
+ARGUMENTS: dict[str, Any] = {
+    "settings": {"type": "path", "default": host_command.SETTINGS},
+    "patience": {"type": "float", "default": host_command.PATIENCE},
+    "folder": {"type": "path", "default": host_command.FOLDER},
+}
+
+
+def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Look, collect, and return where it is."""
+    if check_mode:
+        settings, report = host_command.look(params["settings"], params["patience"])
+        return {"changed": True, "problems": host_command.problems(settings, report)}
+    path, found = host_command.diagnose(params["settings"], params["patience"], params["folder"])
+    return {"changed": True, "path": path, "problems": found}
+
+
+def main() -> None:
+    """Speak to Ansible."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        module.exit_json(**run(module.params, module.check_mode))
+    except host_command.HostCommandError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()
