@@ -110,8 +110,8 @@ def report(settings: Settings, facts: Facts) -> Report:
             *clock_lines(facts),
             *switch_lines(settings, facts),
             *interface_lines(settings, facts),
-            *setup_lines(facts),
             *firewall_lines(settings, facts),
+            *setup_lines(settings, facts),
             *name_lines(settings, facts),
             *session_lines(settings, facts),
             *target_lines(facts),
@@ -171,7 +171,7 @@ def is_ready(settings: Settings, facts: Facts, name: str) -> bool:
         return is_done(facts, name)
     container = facts.containers.get(name)
     active = facts.units.get(service_unit(name), Unit()).active == "active"
-    return active and container is not None and container.health == "healthy"
+    return active and container is not None and (container.state, container.health) == ("running", "healthy")
 
 
 def first_missing(settings: Settings, facts: Facts, name: str) -> str:
@@ -202,7 +202,10 @@ def service_line(settings: Settings, facts: Facts, name: str) -> Line:
     file = facts.unit_files.get(name)
     if file and (file.changed or not file.intact):
         edited = ", ".join(file.changed) if file.intact else "its unit"
-        return Line(SERVICE, name, seen, f"not as the playbook left it: {edited}", SITE)
+        # A file's mode is a part of what its service was started from.
+        modes = [line for line in mode_lines(settings, facts) if line.cause and line.name in file.changed]
+        command, follows = (modes[0].command, modes[0].name) if modes and file.intact else (SITE, "")
+        return Line(SERVICE, name, seen, f"not as the playbook left it: {edited}", command, follows)
     if settings["hotstack_os_services"][name].get("one_shot"):
         return one_shot_line(settings, facts, name, unit)
     if unit.active != "active":
@@ -217,17 +220,25 @@ def running_line(settings: Settings, facts: Facts, name: str) -> Line:
     container, file = facts.containers.get(name), facts.unit_files.get(name)
     if container is None:
         return Line(SERVICE, name, "active", "podman has no container of it", f"systemctl restart {PREFIX}{name}")
-    if container.health != "healthy":
-        cause = health_cause(container, facts.why.get(name, Why()))
-        need = first_missing(settings, facts, name)
-        seen = f"active, {container.health or container.state}"
-        if need:
-            return Line(SERVICE, name, seen, f"{cause}; it needs {need}", next_of(facts, need), follows=need)
-        return Line(SERVICE, name, seen, cause, log_of(name))
+    if (container.state, container.health) != ("running", "healthy"):
+        return unhealthy_line(settings, facts, name, container)
     if file and file.digest != container.digest:
         cause = "it runs from an older definition than its unit's"
         return Line(SERVICE, name, "active", cause, f"systemctl daemon-reload; systemctl restart {PREFIX}{name}")
     return Line(SERVICE, name, "active")
+
+
+def unhealthy_line(settings: Settings, facts: Facts, name: str, container: Container) -> Line:
+    """Judge a service whose unit is active and whose container is not well."""
+    if container.state != "running":
+        seen, cause = f"active, {container.state}", f"its container is {container.state}"
+        return Line(SERVICE, name, seen, cause, next_of(facts, name))
+    cause = health_cause(container, facts.why.get(name, Why()))
+    need = first_missing(settings, facts, name)
+    seen = f"active, {container.health or 'no health'}"
+    if need:
+        return Line(SERVICE, name, seen, f"{cause}; it needs {need}", next_of(facts, need), follows=need)
+    return Line(SERVICE, name, seen, cause, log_of(name))
 
 
 def log_of(name: str) -> str:
@@ -266,6 +277,9 @@ def waiting(settings: Settings, facts: Facts, name: str, unit: Unit) -> Line | N
 def next_of(facts: Facts, name: str) -> str:
     """Return the command for a service that others wait for."""
     state = facts.units.get(service_unit(name), Unit())
+    container = facts.containers.get(name)
+    if container is not None and container.state == "paused":
+        return f"podman unpause {PREFIX}{name}"
     stopped = state.load == "loaded" and state.active == "inactive"
     return f"systemctl start {PREFIX}{name}" if stopped else log_of(name)
 
@@ -303,8 +317,6 @@ def start_cause(unit: Unit, why: Why) -> str:
 
 def health_cause(container: Container, why: Why) -> str:
     """Return why a container that runs is not healthy."""
-    if container.state not in ("running", ""):
-        return f"its container is {container.state}"
     text = {"unhealthy": "its health check fails", "starting": "its health check has not succeeded yet"}.get(
         container.health, "podman has no word on its health"
     )
@@ -467,13 +479,15 @@ def interface_lines(settings: Settings, facts: Facts) -> Iterator[Line]:
         yield Line(NETWORK, name, seen, cause, command if cause else "")
 
 
-def setup_lines(facts: Facts) -> Iterator[Line]:
+def setup_lines(settings: Settings, facts: Facts) -> Iterator[Line]:
     """Judge what is set up again at each boot, by the word of what does it."""
     name = "set up at boot"
+    others = [*interface_lines(settings, facts), *firewall_lines(settings, facts)]
     if "setup" in facts.errors:
         yield unknown(NETWORK, name, facts.errors["setup"], SITE)
     elif facts.setup:
-        yield Line(NETWORK, name, "incomplete", f"missing: {'; '.join(facts.setup)}", SETUP)
+        follows = next((line.name for line in others if line.command == SETUP), "")
+        yield Line(NETWORK, name, "incomplete", f"missing: {'; '.join(facts.setup)}", SETUP, follows)
     else:
         yield Line(NETWORK, name, "complete")
 
@@ -520,16 +534,20 @@ def name_lines(settings: Settings, facts: Facts) -> Iterator[Line]:
         cause = f"it should answer {address} for {name}"
         follows = "" if is_ready(settings, facts, "dnsmasq") else "dnsmasq"
         yield Line(NETWORK, "DNS server", answer, cause, next_of(facts, "dnsmasq"), follows=follows)
-    port = f"{address}:{keystone['port']}"
+    port = f"{address}:{settings['hotstack_os_services']['haproxy']['port']}"
     if facts.entries.get("public"):
-        yield Line(NETWORK, "entry to the APIs", f"{port} is open")
+        yield Line(NETWORK, "entry to the APIs", f"{port} answers")
     elif facts.entries.get("direct"):
-        cause = "HAProxy listens, but its published ports are not forwarded to it"
-        yield Line(NETWORK, "entry to the APIs", f"{port} is closed", cause, f"podman network reload {PREFIX}haproxy")
+        cause = "HAProxy works, but its published ports are not forwarded to it"
+        yield Line(
+            NETWORK, "entry to the APIs", f"{port} does not answer", cause, f"podman network reload {PREFIX}haproxy"
+        )
     else:
         follows = "" if is_ready(settings, facts, "haproxy") else "haproxy"
-        cause = "HAProxy does not listen"
-        yield Line(NETWORK, "entry to the APIs", f"{port} is closed", cause, next_of(facts, "haproxy"), follows=follows)
+        cause = "HAProxy does not answer"
+        yield Line(
+            NETWORK, "entry to the APIs", f"{port} does not answer", cause, next_of(facts, "haproxy"), follows=follows
+        )
 
 
 # --- libvirt
@@ -667,14 +685,13 @@ def cell_lines(settings: Settings, facts: Facts) -> Iterator[Line]:
 def agent_lines(settings: Settings, facts: Facts) -> Iterator[Line]:
     """Judge the workers by the word of their APIs."""
     host = settings["hotstack_os_host_name"]
+    if "agents" in facts.errors:
+        yield unreached(settings, facts, "token", "keystone", facts.errors["agents"])
+        return
     for kind, binaries in WORKERS.items():
         name = f"workers of {kind}"
-        error = facts.errors.get("agents") or facts.errors.get(f"agents of {kind}")
-        if error or kind not in facts.agents:
-            blamed = next((need for need in ("haproxy", "keystone", API[kind]) if follow(settings, facts, need)), "")
-            need = follow(settings, facts, blamed) if blamed else ""
-            command = next_of(facts, need or API[kind])
-            yield unknown(TIE, name, error or "the API was not asked", command, need)
+        if kind not in facts.agents:
+            yield unreached(settings, facts, name, API[kind], facts.errors.get(f"agents of {kind}", "it was not asked"))
             continue
         listed = facts.agents[kind]
         bad = False
@@ -692,6 +709,18 @@ def agent_lines(settings: Settings, facts: Facts) -> Iterator[Line]:
             yield Line(TIE, name, f"{', '.join(sorted({agent.binary for agent in listed}))} up on {host}")
 
 
+def unreached(settings: Settings, facts: Facts, name: str, api: str, error: str) -> Line:
+    """Return the line of an API that gave no answer."""
+    blamed = next((need for need in ("haproxy", "keystone", api) if follow(settings, facts, need)), "")
+    if blamed:
+        need = follow(settings, facts, blamed)
+        return unknown(TIE, name, error, next_of(facts, need), need)
+    entry = next((line for line in name_lines(settings, facts) if line.cause and not line.follows), None)
+    if entry:
+        return unknown(TIE, name, error, entry.command, entry.name)
+    return unknown(TIE, name, error, log_of(api))
+
+
 def absent_agent(settings: Settings, facts: Facts, kind: str, binary: str, mine: list[Agent]) -> Line:
     """Return the line of a worker that does not work."""
     if mine and any(agent.up for agent in mine):
@@ -700,7 +729,13 @@ def absent_agent(settings: Settings, facts: Facts, kind: str, binary: str, mine:
             "neutron": f"openstack network agent set --enable {mine[0].id}",
             "cinder": f"openstack volume service set --enable {mine[0].host} {binary}",
         }[kind]
-        return Line(TIE, binary, "disabled", f"{kind} was told not to use it", as_admin(command))
+        reason = next((agent.reason for agent in mine if agent.reason), "")
+        session = next((line for line in session_lines(settings, facts) if line.cause), None)
+        # Nova does so itself while libvirt is away, and takes it back.
+        if session and reason.startswith("AUTO"):
+            return Line(TIE, binary, "disabled", f"{kind} does not use it: {reason}", session.command, session.name)
+        cause = f"{kind} was told not to use it" + (f": {reason}" if reason else "")
+        return Line(TIE, binary, "disabled", cause, as_admin(command))
     seen, cause = ("down", "it has not reported of late") if mine else ("missing", f"{kind} has never heard of it")
     need = follow(settings, facts, binary)
     return Line(TIE, binary, seen, cause, next_of(facts, need or binary), follows=need)

@@ -139,10 +139,11 @@ def resolve(server: str, name: str, patience: float) -> str:
             return f"no answer: {reason(error)}"
 
 
-def connects(address: str, port: int, patience: float) -> bool:
-    """Return whether a TCP port takes a connection."""
+def speaks(address: str, port: int, patience: float) -> bool:
+    """Return whether a port speaks HTTP. Podman itself listens on published ports, even if nothing gets through."""
     try:
-        with socket.create_connection((address, port), patience):
-            return True
+        with socket.create_connection((address, port), patience) as connection:
+            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            return connection.recv(5) == b"HTTP/"
     except OSError:
         return False

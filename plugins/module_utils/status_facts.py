@@ -91,6 +91,8 @@ class Agent:
     up: bool
     enabled: bool
     id: str = ""
+    # Why it was disabled.
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -320,6 +322,7 @@ def parse_agents(kind: str, answer: Mapping[str, Any]) -> list[Agent]:
             item["state"] == "up",
             item["status"] == "enabled",
             str(item.get("id", item["host"])),
+            str(item.get("disabled_reason") or ""),
         )
         for item in answer["services"]
     ]

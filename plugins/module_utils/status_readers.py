@@ -238,14 +238,14 @@ class Reader:
         """Resolve a public name, and see whether the APIs can be reached."""
         name = self.public_name()
         address = self.setting("provider_address")
-        port = self.setting("services")["keystone"]["port"]
+        port = self.setting("services")["haproxy"]["port"]
         patience = min(self.patience, 2.0)
         asked: dict[str, Callable[[], None]] = {
             "dns": lambda: self.facts.names.update(dns=status_cloud.resolve(address, name, patience)),
             "hosts": lambda: self.facts.names.update(hosts=socket.gethostbyname(name)),
-            "public": lambda: self.facts.entries.update(public=status_cloud.connects(address, port, patience)),
+            "public": lambda: self.facts.entries.update(public=status_cloud.speaks(address, port, patience)),
             "direct": lambda: self.facts.entries.update(
-                direct=status_cloud.connects(self.setting("addresses")["haproxy"], port, patience)
+                direct=status_cloud.speaks(self.setting("addresses")["haproxy"], port, patience)
             ),
         }
         for where, error in together(asked, self.patience).items():

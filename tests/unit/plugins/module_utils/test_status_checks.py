@@ -275,7 +275,7 @@ CASES: dict[str, tuple[Break, str, str, str]] = {
     ),
     "no HAProxy": (
         *(field("entries", {}), "entry to the APIs"),
-        *("does not listen", "journalctl -u hotstack-os-haproxy"),
+        *("does not answer", "journalctl -u hotstack-os-haproxy"),
     ),
     "capability lost": (
         *(field("session", Session("active", "/x", "/x lacks the capability", "")), "capability"),
@@ -313,8 +313,8 @@ CASES: dict[str, tuple[Break, str, str, str]] = {
         *("no container", "systemctl restart hotstack-os-nova-compute"),
     ),
     "paused": (
-        *(container("nova-compute", state="paused", health=""), "nova-compute"),
-        *("is paused", "journalctl -u hotstack-os-nova-compute"),
+        *(container("nova-compute", state="paused"), "nova-compute"),
+        *("is paused", "podman unpause hotstack-os-nova-compute"),
     ),
     "unhealthy": (
         *(container("nova-compute", health="unhealthy"), "nova-compute"),
@@ -426,8 +426,16 @@ CASES: dict[str, tuple[Break, str, str, str]] = {
         *(agent("nova", *NOVA, Agent("nova-compute", "old", False, True, "9")), "nova-compute"),
         *("former host", "openstack --os-cloud hotstack-os-admin compute service delete 9"),
     ),
-    "APIs": (
-        *(lambda facts: (facts.errors.update(agents="status 503"), facts.agents.clear()), "workers of nova"),
+    "no container of another kind": (container("nova-compute", state="exited"), "nova-compute", "exited", "journalctl"),
+    "token": (
+        *(lambda facts: (facts.errors.update(agents="status 503"), facts.agents.clear()), "token"),
+        *("status 503", "journalctl -u hotstack-os-keystone"),
+    ),
+    "an API": (
+        *(
+            lambda facts: (facts.errors.update({"agents of nova": "status 503"}), facts.agents.pop("nova")),
+            "workers of nova",
+        ),
         *("status 503", "journalctl -u hotstack-os-nova-api"),
     ),
 }
@@ -477,6 +485,7 @@ def test_what_waits_names_the_lowest_cause() -> None:
     facts.containers["nova-api"] = replace(HEALTHY, health="unhealthy")
     facts.errors["cells"], facts.cells = "no answer", None
     facts.errors["agents of nova"] = "status 503"
+    facts.agents.pop("nova")
     lines = {line.name: line for line in bad(facts)}
     assert lines["keystone"].cause == "it needs mariadb, which is not ready"
     assert lines["nova-api"].cause == "its health check fails; it needs mariadb"
@@ -539,6 +548,50 @@ def test_what_a_health_check_said() -> None:
     facts.why["dnsmasq"] = Why(health="port closed")
     line = next(line for line in bad(facts) if line.name == "dnsmasq")
     assert line.cause == "its health check has not succeeded yet: port closed"
+
+
+def test_mode_is_why_a_configuration_differs() -> None:
+    facts = good()
+    path = "/data/runtime/config/keystone/keystone.conf"
+    facts.modes = [FileMode(path, 0o644)]
+    facts.unit_files["keystone"] = UnitFile("d1", True, {}, (path,))
+    line = next(line for line in bad(facts) if line.name == "keystone")
+    assert (line.command, line.follows) == (f"chmod o= {path}", path)
+
+
+def test_address_is_why_the_setup_is_incomplete() -> None:
+    facts = good()
+    facts.interfaces["hot-ex"] = Interface("hot-ex", True, 9216, ())
+    facts.setup = ["the address 172.31.0.10/32"]
+    line = next(line for line in bad(facts) if line.name == "set up at boot")
+    assert line.follows == "hot-ex"
+
+
+@pytest.mark.parametrize(
+    ("change", "follows"),
+    [
+        (field("entries", {"public": False, "direct": True}), "entry to the APIs"),
+        (field("names", {"hosts": "192.0.2.1", "dns": "172.31.0.129"}), "names on this host"),
+        (lambda facts: stop(facts, "keystone"), "keystone"),
+    ],
+)
+def test_why_apis_are_not_reached(change: Break, follows: str) -> None:
+    facts = good()
+    change(facts)
+    facts.errors["agents"], facts.agents = "no answer", {}
+    assert {line.follows for line in bad(facts) if line.name == "token"} == {follows}
+
+
+def test_nova_disables_itself_without_libvirt() -> None:
+    facts = good()
+    facts.session = Session("inactive", "/x", "", "")
+    off = Agent("nova-compute", "node", True, False, "1", "AUTO: Connection to libvirt lost: 1")
+    facts.agents["nova"] = [*NOVA[:2], off]
+    line = next(line for line in bad(facts) if line.name == "nova-compute")
+    assert (line.command, line.follows) == ("systemctl restart hotstack-os-libvirtd-ready", "session libvirt")
+    facts.session = good().session
+    line = next(line for line in bad(facts) if line.name == "nova-compute")
+    assert line.cause == "nova was told not to use it: AUTO: Connection to libvirt lost: 1"
 
 
 @pytest.mark.parametrize(

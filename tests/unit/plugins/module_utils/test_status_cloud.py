@@ -64,6 +64,10 @@ def test_workers(cloud: str) -> None:
         session.agents("neutron")
 
 
+def test_port_that_speaks(cloud: str) -> None:
+    assert status_cloud.speaks("127.0.0.1", int(cloud.rpartition(":")[2]), 5)
+
+
 def test_refused(cloud: str) -> None:
     with pytest.raises(CloudError, match="answered with status 401"):
         status_cloud.Session(f"{cloud}/v3", "wrong", 5)
@@ -80,9 +84,9 @@ def closed_port() -> int:
 def test_nobody_there() -> None:
     with pytest.raises(CloudError, match="gave no answer: Connection refused"):
         status_cloud.request("GET", f"http://127.0.0.1:{closed_port()}/", 5)
-    assert not status_cloud.connects("127.0.0.1", closed_port(), 5)
+    assert not status_cloud.speaks("127.0.0.1", closed_port(), 5)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        assert status_cloud.connects("127.0.0.1", server.getsockname()[1], 5)
+        assert not status_cloud.speaks("127.0.0.1", server.getsockname()[1], 0.05)
         with pytest.raises(CloudError, match="the time was over"):
             status_cloud.request("GET", f"http://127.0.0.1:{server.getsockname()[1]}/", 0.05)
 

@@ -127,8 +127,12 @@ def test_cells() -> None:
 def test_agents() -> None:
     neutron = {"agents": [{"binary": "b", "host": "node", "alive": True, "admin_state_up": False, "id": "1"}]}
     assert status_facts.parse_agents("neutron", neutron) == [Agent("b", "node", True, False, "1")]
-    nova = {"services": [{"binary": "b", "host": "node", "state": "up", "status": "disabled", "id": 4}]}
-    assert status_facts.parse_agents("nova", nova) == [Agent("b", "node", True, False, "4")]
+    nova = {
+        "services": [
+            {"binary": "b", "host": "node", "state": "up", "status": "disabled", "id": 4, "disabled_reason": "AUTO"}
+        ]
+    }
+    assert status_facts.parse_agents("nova", nova) == [Agent("b", "node", True, False, "4", "AUTO")]
     cinder = {"services": [{"binary": "b", "host": "node@nfs", "state": "down", "status": "enabled"}]}
     assert status_facts.parse_agents("cinder", cinder) == [Agent("b", "node", False, True, "node@nfs")]
 

@@ -116,11 +116,15 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: dict[str, 
         status_cloud, "ask_ovsdb", lambda *_: {"result": [{"rows": [{"name": "abc", "hostname": "n"}]}]}
     )
     monkeypatch.setattr(status_cloud, "resolve", lambda *_: "192.0.2.1")
-    monkeypatch.setattr(status_cloud, "connects", lambda address, *_: address == "192.0.2.9")
+    monkeypatch.setattr(status_cloud, "speaks", lambda address, *_: address == "192.0.2.9")
     monkeypatch.setattr(socket, "gethostbyname", lambda name: f"address of {name}")
     monkeypatch.setattr(status_cloud, "Session", lambda *_: FakeSession())
     settings = {
-        "hotstack_os_services": {"keystone": {"port": 5000, "public": "keystone"}, "db-sync": {"one_shot": True}},
+        "hotstack_os_services": {
+            "haproxy": {"port": 8404},
+            "keystone": {"port": 5000, "public": "keystone"},
+            "db-sync": {"one_shot": True},
+        },
         "hotstack_os_addresses": {"haproxy": "192.0.2.9"},
         "hotstack_os_auth_url": "http://keystone",
         "hotstack_os_config_dir": str(config),
