@@ -34,6 +34,12 @@ class Play:
         found = RECAP.search(self.output)
         return int(found.group(2)) if found else -1
 
+    @property
+    def changes(self) -> list[str]:
+        """Return the tasks that changed something."""
+        blocks = self.output.split("\nTASK [")[1:]
+        return [block.split("]", 1)[0] for block in blocks if re.search(r"^changed: ", block, re.MULTILINE)]
+
     def tail(self, lines: int = 60) -> str:
         """Return the end of what the run printed, for a message."""
         return "\n".join(self.output.splitlines()[-lines:])

@@ -140,11 +140,11 @@ def test_second_run_changes_nothing(deployed: Lab, services: list[str]) -> None:
     """Deploy again: nothing changed, nothing restarted."""
     before = deployed.invocations(services)
     play = deployed.deploy()
-    assert play.changed == 0, play.tail(200)
+    assert play.changed == 0, play.changes
     assert deployed.invocations(services) == before
 
 
 def test_check_mode_sees_no_change(deployed: Lab) -> None:
     """Ask what a deployment would do on the deployed host."""
     play = deployed.deploy("--check", "--diff")
-    assert play.changed == 0, play.tail(200)
+    assert play.changed == 0, play.changes

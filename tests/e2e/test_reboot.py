@@ -50,7 +50,7 @@ def test_one_shots_are_not_repeated(deployed: Lab) -> None:
 def test_run_after_reboot_changes_nothing(deployed: Lab) -> None:
     """Deploy after the reboot."""
     play = deployed.deploy()
-    assert play.changed == 0, play.tail(200)
+    assert play.changed == 0, play.changes
 
 
 def test_guests_are_back(deployed: Lab, guests: dict[str, by_hand.Guest]) -> None:
