@@ -28,6 +28,7 @@ ORDER = [
     "test_post_setup",
     "test_documents",
     "test_smoke",
+    "test_status",
     "test_guests",
     "test_secrets",
     "test_settings",
