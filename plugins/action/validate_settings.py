@@ -37,6 +37,7 @@ def shipped(collection: Path) -> settings.Shipped:
         services=load(role / "defaults" / "main" / "services.yml")["hotstack_os_services"],
         releases=tuple(sorted(path.stem for path in (collection / "containerfiles" / "locks").glob("*.txt"))),
         credential_names=tuple(derived["hotstack_os_credential_names"]),
+        fixed_credentials=tuple(derived["hotstack_os_credentials_fixed"]),
         interfaces=(derived["hotstack_os_network_name"],),
         layers=layers,
     )

@@ -76,8 +76,12 @@ def _owner() -> tuple[int, int]:
 
 
 def differences(job: Job, on_disk: OnDisk, todo: Plan) -> list[dict[str, str]]:
-    """Return what `--diff` shows, without secrets."""
+    """Return what `--diff` shows, without secrets: who starts again first, then the texts."""
     shown = []
+    verbs = {"Restarts": todo.restart, "Starts": todo.start}
+    summary = [f"{verb}: {', '.join(names)}" for verb, names in verbs.items() if names]
+    if summary:
+        shown.append({"prepared": "\n".join(summary) + "\n"})
     for directory in todo.directories:
         found = on_disk.directories.get(directory.path)
         shown.append(

@@ -31,20 +31,40 @@ def complete(
     names: Iterable[str],
     given: Mapping[str, str],
     lengths: Mapping[str, int],
+    *,
+    renew: Iterable[str] = (),
+    fixed: Iterable[str] = (),
     make: Callable[[int], str] = generate,
 ) -> dict[str, str]:
-    """Return all secrets: given ones win over existing ones, and those that nobody has are made."""
-    names = list(names)
-    unknown = sorted((set(given) | set(lengths)) - set(names))
+    """Return all secrets: given ones win over existing ones, and those that nobody has or that are renewed are made."""
+    names, renew, fixed = list(names), set(renew), set(fixed)
+    unknown = sorted((set(given) | set(lengths) | renew | fixed) - set(names))
     if unknown:
         raise CredentialsError(f"There is no credential called {unknown[0]}; the names are {', '.join(names)}.")
+    both = sorted(renew & set(given))
+    if both:
+        raise CredentialsError(f"The credential {both[0]} is given, so it can't be renewed: give another one instead.")
     result = dict(existing)
     for name in names:
         if name in given:
             result[name] = check(name, given[name], lengths.get(name))
-        elif name not in result:
+        elif name not in existing or name in renew:
             result[name] = make(lengths.get(name, LENGTH))
+        if name in fixed and result[name] != existing.get(name, result[name]):
+            raise CredentialsError(
+                f"The credential {name} can't change any more, because stored data is encrypted with it: keep the one"
+                " that the file has."
+            )
     return result
+
+
+def foreseen(
+    existing: Mapping[str, str], names: Iterable[str], given: Mapping[str, str], renew: Iterable[str]
+) -> dict[str, str]:
+    """Return what check mode takes for the secrets after a run: one that would be made is only a name."""
+    renew = set(renew)
+    kept = {name: secret for name, secret in existing.items() if name not in renew}
+    return {**{name: f"<{name}>" for name in names}, **kept, **given}
 
 
 def check(name: str, value: object, length: int | None) -> str:

@@ -3,12 +3,28 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
 OUR_UNITS = "hotstack-os-"
+
+DATA = "hotstack_os_data_dir"
+# Settings that name folders of data, which nothing moves.
+FOLDERS = (DATA, "hotstack_os_instances_dir", "hotstack_os_volume_mounts_dir", "hotstack_os_volumes_dir")
+# Settings that a cloud keeps once it has data, and why.
+KEPT = {
+    "hotstack_os_host_name": "Guests and the ports of their networks are bound to it",
+    "hotstack_os_integration_bridge": "Guests are plugged into it",
+    "hotstack_os_physical_network": "Neutron's networks are on it",
+    "hotstack_os_provider_bridge": "Addresses and floating IPs are on it",
+    "hotstack_os_region": "The catalog and all clients name it",
+    "hotstack_os_user": "Guests run in its libvirt",
+}
+# The podman network can't change under containers.
+CONTAINERS = "hotstack_os_container_network"
 
 
 @dataclass(frozen=True)
@@ -85,6 +101,11 @@ class Host:
     ca_bundle: str = ""
     # Services of ours run already, so the memory and space they need is in use.
     deployed: bool = False
+    # What an earlier run was done with, by setting, and whether that made a database.
+    former: dict[str, str] = field(default_factory=dict)
+    has_database: bool = False
+    # Those of its folders that have something in them.
+    filled: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -106,6 +127,10 @@ class Wanted:
     user: str
     home: str
     ca_bundle: str
+    # The settings that an earlier run may have had otherwise.
+    settings: Mapping[str, str] = field(default_factory=dict)
+    # The file that says how it had them.
+    former_settings: str = ""
 
 
 @dataclass(frozen=True)
@@ -336,6 +361,32 @@ def account_findings(host: Host, wanted: Wanted) -> Iterator[Finding]:
         yield Finding(f"Group {name}", f"group id {host.group_id}", "a system group with an id below 1000", fix)
 
 
+def follows_root(name: str, host: Host, wanted: Wanted) -> bool:
+    """Return whether a folder only moves along with the root of the data."""
+    before, after = host.former.get(DATA, ""), wanted.settings.get(DATA, "")
+    place = posixpath.relpath(host.former[name], before or "/")
+    return name != DATA and before != after and place == posixpath.relpath(wanted.settings[name], after or "/")
+
+
+def change_findings(host: Host, wanted: Wanted) -> Iterator[Finding]:
+    """Yield the settings that can't change any more, or not now."""
+    changed = {
+        name: (host.former[name], value)
+        for name, value in wanted.settings.items()
+        if value and host.former.get(name, "") not in ("", value)
+    }
+    for name, (before, after) in changed.items():
+        if name in FOLDERS and before in host.filled and not follows_root(name, host, wanted):
+            fix = "Nothing moves it: set the former path again. To have it on another disk, mount that there."
+            yield Finding(name, after, f"{before}, because this deployment has data there", fix)
+        elif name in KEPT and host.has_database:
+            fix = f"{KEPT[name]}: set it again. Another one takes a new deployment, after hotstack.os.clean."
+            yield Finding(name, after, f"{before}, which this deployment was made with", fix)
+        elif name == CONTAINERS and host.deployed:
+            fix = "Stop them with `systemctl stop hotstack-os.target` and run again; guests run on."
+            yield Finding(name, after, f"{before} while containers run in it", fix)
+
+
 def errors(host: Host, wanted: Wanted) -> list[Finding]:
     """Return every condition that a deployment needs and the host doesn't meet."""
     found = [
@@ -346,6 +397,7 @@ def errors(host: Host, wanted: Wanted) -> list[Finding]:
         *name_findings(host),
         *service_findings(host),
         *account_findings(host, wanted),
+        *change_findings(host, wanted),
     ]
     if host.ca_bundle:
         what = "no such file" if host.ca_bundle == "missing" else "no certificate in it"

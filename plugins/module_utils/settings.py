@@ -48,6 +48,8 @@ class Shipped:
     # The releases that have a lock.
     releases: tuple[str, ...]
     credential_names: tuple[str, ...]
+    # Those of them that never change.
+    fixed_credentials: tuple[str, ...] = ()
     # Interfaces that are ours whatever the settings say.
     interfaces: tuple[str, ...] = ("hotstack-os",)
     # The options of the argument specs of the layers.
@@ -376,6 +378,19 @@ def credential_problems(given: Mapping[str, Any], names: Iterable[str]) -> Itera
             )
 
 
+def renewal_problems(renew: Iterable[Any], given: Mapping[str, Any], shipped: Shipped) -> Iterator[str]:
+    """Yield what is wrong with the names of the credentials to renew."""
+    where = "hotstack_os_credentials_renew"
+    for name in renew:
+        if name not in shipped.credential_names:
+            hint = suggestion(str(name), shipped.credential_names) or "see hotstack_os_credential_names."
+            yield f"{where} has {shown(name)}, which is no credential of this collection; {hint}"
+        elif name in shipped.fixed_credentials:
+            yield f"{where} has {name}, but stored data is encrypted with that, so it can't change."
+        elif name in given:
+            yield f"{where} has {name}, but hotstack_os_credentials_given sets it; change it there."
+
+
 def unknown_problems(names: Iterable[str], shipped: Shipped) -> Iterator[str]:
     """Yield the variables that look like settings, but are none. Their values may be secret."""
     known = {*shipped.options, *shipped.derived}
@@ -413,7 +428,9 @@ def problems(values: Mapping[str, Any], names: Iterable[str], shipped: Shipped) 
     found += network_problems(good)
     found += name_problems(good, shipped.interfaces)
     found += folder_problems(good)
-    found += credential_problems(good.get("hotstack_os_credentials_given", {}), shipped.credential_names)
+    given = good.get("hotstack_os_credentials_given", {})
+    found += credential_problems(given, shipped.credential_names)
+    found += renewal_problems(good.get("hotstack_os_credentials_renew", []), given, shipped)
     containers = good.get("hotstack_os_container_network")
     found += service_problems(good.get("hotstack_os_services", shipped.services), shipped.services, containers)
     return found

@@ -156,7 +156,7 @@ attributes:
     description: Says what would change and changes nothing.
   diff_mode:
     support: full
-    description: Shows units and configuration before and after, without secrets.
+    description: Names the services that start or restart, and shows units and configuration without secrets.
 author:
   - The hotstack.os authors (!UNKNOWN)
 """

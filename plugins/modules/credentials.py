@@ -11,7 +11,8 @@ short_description: Keep one file of generated and given secrets
 version_added: 0.1.0
 description:
   - Keeps a JSON file with one secret per name, which only root can read.
-  - A secret that is in the file already stays. A new name gets a random one of letters and digits.
+  - A secret that is in the file already stays, unless it is given or to be renewed. A new name gets a random one of
+    letters and digits.
   - No secret is ever returned or shown, not even in a diff.
 author:
   - The hotstack.os authors (!UNKNOWN)
@@ -33,6 +34,16 @@ options:
     description: The number of characters of those secrets that must have an exact one, by name. Others have 40.
     type: dict
     default: {}
+  renew:
+    description: The names of secrets that get another random one. Every run with it makes new ones.
+    type: list
+    elements: str
+    default: []
+  fixed:
+    description: The names of secrets that never change once they are in the file; the module refuses another value.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     description: Reports what would change without changing it.
@@ -49,6 +60,12 @@ EXAMPLES = r"""
     names: [admin_password, heat_encryption_key]
     lengths:
       heat_encryption_key: 32
+
+- name: Make another password for the administrator
+  hotstack.os.credentials:
+    path: /var/lib/hotstack-os/credentials.json
+    names: [admin_password, heat_encryption_key]
+    renew: [admin_password]
 """
 
 RETURN = r"""
@@ -58,7 +75,7 @@ added:
   type: list
   elements: str
 replaced:
-  description: Names of the secrets that got the given value instead of another one.
+  description: Names of the secrets that got another value, given or random.
   returned: success
   type: list
   elements: str
@@ -75,6 +92,8 @@ ARGUMENTS: dict[str, Any] = {
     "names": {"type": "list", "elements": "str", "required": True},
     "given": {"type": "dict", "default": {}, "no_log": True},
     "lengths": {"type": "dict", "default": {}},
+    "renew": {"type": "list", "elements": "str", "default": []},
+    "fixed": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -86,7 +105,14 @@ def describe(names: list[str], private: bool) -> dict[str, Any]:
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Bring the file to what is wanted and return what had to be done."""
     before, private = credentials.read(params["path"])
-    after = credentials.complete(before, params["names"], params["given"], params["lengths"])
+    after = credentials.complete(
+        before,
+        params["names"],
+        params["given"],
+        params["lengths"],
+        renew=params["renew"],
+        fixed=params["fixed"],
+    )
     done = credentials.changes(before, after)
     changed = before != after or not private
     if changed and not check_mode:

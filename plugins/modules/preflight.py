@@ -86,6 +86,14 @@ options:
     description: A file of CA certificates that must exist; empty for none.
     type: str
     default: ""
+  settings:
+    description: Settings that can't change after a first deployment, or not while it runs, by their names.
+    type: dict
+    default: {}
+  former_settings:
+    description: The file in which the last deployment noted its settings.
+    type: path
+    default: /etc/hotstack-os/deployment.json
 """
 
 EXAMPLES = r"""
@@ -104,6 +112,8 @@ EXAMPLES = r"""
     dns_address: 172.31.0.10
     user: hotstack
     home: /var/lib/hotstack
+    settings:
+      hotstack_os_data_dir: /var/lib/hotstack-os
 """
 
 RETURN = r"""
@@ -286,6 +296,19 @@ def read_podman_networks(folder: str = "/etc/containers/networks") -> dict[str, 
     return found
 
 
+def read_former(host: preflight.Host, path: str) -> None:
+    """Read what the last run was done with, and which data there is of it."""
+    try:
+        former = json.loads(text_of(path) or "{}")
+    except ValueError:
+        return
+    host.former = {name: value for name, value in former.items() if isinstance(value, str)}
+    folders = [host.former[name] for name in preflight.FOLDERS if name in host.former]
+    host.filled = frozenset(folder for folder in folders if os.path.isdir(folder) and os.listdir(folder))
+    data = host.former.get(preflight.DATA)
+    host.has_database = bool(data) and os.path.isdir(f"{data}/mysql/data")
+
+
 def read_accounts(host: preflight.Host, name: str) -> None:
     """Read the user and the group of this name."""
     groups = {entry.gr_name: entry.gr_gid for entry in grp.getgrall()}
@@ -345,6 +368,7 @@ def read_host(wanted: preflight.Wanted) -> preflight.Host:
             host.ca_bundle = "missing"
         elif "-----BEGIN CERTIFICATE-----" not in text_of(wanted.ca_bundle):
             host.ca_bundle = "empty"
+    read_former(host, wanted.former_settings)
     read_accounts(host, wanted.user)
     read_names(host)
     read_tools(host)
@@ -370,6 +394,8 @@ def wanted_from(params: dict[str, Any]) -> preflight.Wanted:
         user=params["user"],
         home=params["home"],
         ca_bundle=params["ca_bundle"],
+        settings=params["settings"],
+        former_settings=params["former_settings"],
     )
 
 
@@ -417,6 +443,8 @@ def main() -> None:
             "user": {"type": "str", "required": True},
             "home": {"type": "path", "required": True},
             "ca_bundle": {"type": "str", "default": ""},
+            "settings": {"type": "dict", "default": {}},
+            "former_settings": {"type": "path", "default": "/etc/hotstack-os/deployment.json"},
         },
         supports_check_mode=True,
     )

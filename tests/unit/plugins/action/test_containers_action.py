@@ -85,6 +85,8 @@ def settings() -> dict[str, Any]:
         "hotstack_os_config_dir": trust_as_template("{{ hotstack_os_data_dir }}/config"),
         "hotstack_os_stamps_dir": "/srv/stamps",
         "hotstack_os_credentials_file": "/srv/credentials.json",
+        "hotstack_os_credentials_given": {},
+        "hotstack_os_credentials_renew": [],
         "hotstack_os_credential_names": [
             "web_messaging_password",
             "web_database_password",
@@ -256,6 +258,22 @@ def test_check_mode_has_placeholders_for_what_is_not_generated_yet(role: Path, c
     content = texts["containers"][0]["config"][0]["content"]
     assert "password = <web_service_password>" in content
     assert ("web:kept@" in content) == bool(credentials)
+
+
+def test_check_mode_foresees_secrets_that_change(role: Path) -> None:
+    changes = {
+        "hotstack_os_credentials_given": {"web_service_password": "mine"},
+        "hotstack_os_credentials_renew": ["web_database_password"],
+    }
+    variables = {**settings(), **changes}
+    texts = act(role, variables, check_mode=True, containers=[WEB])[1]
+    content = texts["containers"][0]["config"][0]["content"]
+    assert "password = mine" in content
+    assert "web:%3Cweb_database_password%3E@" in content
+    assert {SECRET, "mine"} <= set(texts["secrets"])
+    # The run itself takes what the file has by then.
+    texts = act(role, variables, containers=[WEB])[1]
+    assert "mine" not in texts["containers"][0]["config"][0]["content"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,54 @@ def test_complete(existing: dict[str, str], given: dict[str, str], expected: dic
 def test_complete_refuses(given: dict[str, str], lengths: dict[str, int], message: str) -> None:
     with pytest.raises(credentials.CredentialsError, match=message):
         credentials.complete({}, NAMES, given, lengths)
+
+
+def made(length: int) -> str:
+    return f"made-{length}"
+
+
+def test_renewed_ones_are_made_again() -> None:
+    existing = {"admin": "old", "key": "abcd", "other": "x"}
+    after = credentials.complete(existing, NAMES, {}, {"key": 4}, renew=["key"], make=made)
+    assert after == {"admin": "old", "key": "made-4", "other": "x"}
+
+
+@pytest.mark.parametrize(
+    ("existing", "given"),
+    [
+        pytest.param({}, {"key": "abcd"}, id="there is none yet"),
+        pytest.param({"key": "abcd"}, {"key": "abcd"}, id="the same is given"),
+        pytest.param({"key": "abcd"}, {}, id="none is given"),
+    ],
+)
+def test_fixed_ones_stay(existing: dict[str, str], given: dict[str, str]) -> None:
+    assert credentials.complete(existing, NAMES, given, {}, fixed=["key"], make=made)["key"] == "abcd"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param({"given": {"key": "xyz"}, "fixed": ["key"]}, "key can't change any more", id="fixed and given"),
+        pytest.param({"renew": ["key"], "fixed": ["key"]}, "key can't change any more", id="fixed and renewed"),
+        pytest.param({"given": {"admin": "xyz"}, "renew": ["admin"]}, "admin is given, so", id="given and renewed"),
+        pytest.param({"renew": ["admn"]}, "no credential called admn", id="unknown name to renew"),
+        pytest.param({"fixed": ["kye"]}, "no credential called kye", id="unknown name that is fixed"),
+    ],
+)
+def test_changes_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(credentials.CredentialsError, match=message):
+        credentials.complete({"admin": "old", "key": "abcd"}, NAMES, **{"given": {}, "lengths": {}, **options})
+
+
+def test_foreseen() -> None:
+    existing = {"admin": "old", "key": "abcd", "kept": "k"}
+    names = ["admin", "key", "kept", "new"]
+    assert credentials.foreseen(existing, names, {"admin": "mine"}, ["key"]) == {
+        "admin": "mine",
+        "key": "<key>",
+        "kept": "k",
+        "new": "<new>",
+    }
 
 
 def test_generated_secrets_differ_and_need_no_quoting() -> None:

@@ -240,3 +240,58 @@ VERSIONS = [("5.0", (5, 0)), ("5.4.2-dev", (5, 4, 2)), ("25.04", (25, 4)), ("", 
 @pytest.mark.parametrize(("text", "expected"), VERSIONS)
 def test_version_tuple(text: str, expected: tuple[int, ...]) -> None:
     assert preflight.version_tuple(text) == expected
+
+
+ROOT = "/var/lib/hotstack-os"
+FORMER = {
+    "hotstack_os_data_dir": ROOT,
+    "hotstack_os_instances_dir": f"{ROOT}/nova-instances",
+    "hotstack_os_volumes_dir": f"{ROOT}/cinder-nfs",
+    "hotstack_os_host_name": "node1",
+    "hotstack_os_container_network": "172.31.0.0/25",
+}
+FILLED = frozenset({ROOT, f"{ROOT}/nova-instances", f"{ROOT}/cinder-nfs"})
+MOVED = {name: value.replace(ROOT, "/srv") for name, value in FORMER.items()}
+FOUND = {"former": FORMER, "has_database": True, "filled": FILLED, "deployed": True}
+
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, str], list[str]]] = {
+    "nothing": (FOUND, FORMER, []),
+    "no former deployment": ({}, MOVED, []),
+    "a setting that was not noted": (FOUND, {"hotstack_os_user": "other"}, []),
+    "the root, with all that follows": (
+        FOUND,
+        MOVED,
+        ["hotstack_os_data_dir: found /srv; needed /var/lib/hotstack-os,"],
+    ),
+    "one folder": (
+        FOUND,
+        {**FORMER, "hotstack_os_volumes_dir": "/volumes"},
+        ["hotstack_os_volumes_dir: found /volumes; needed /var/lib/hotstack-os/cinder-nfs,"],
+    ),
+    "an empty folder": ({**FOUND, "filled": frozenset()}, MOVED, []),
+    "the name of the host": (
+        FOUND,
+        {**FORMER, "hotstack_os_host_name": "node2"},
+        ["hotstack_os_host_name: found node2; needed node1, which this deployment was made with. Guests and the ports"],
+    ),
+    "the name without data": ({**FOUND, "has_database": False}, {"hotstack_os_host_name": "node2"}, []),
+    "a name that is not known": (FOUND, {"hotstack_os_host_name": ""}, []),
+    "the network of running containers": (
+        FOUND,
+        {"hotstack_os_container_network": "10.9.0.0/24"},
+        ["hotstack_os_container_network: found 10.9.0.0/24; needed 172.31.0.0/25 while containers run"],
+    ),
+    "the network of stopped containers": (
+        {**FOUND, "deployed": False},
+        {"hotstack_os_container_network": "10.9.0.0/24"},
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize(("found", "settings", "starts"), CHANGES.values(), ids=CHANGES)
+def test_settings_that_cannot_change(found: dict[str, Any], settings: dict[str, str], starts: list[str]) -> None:
+    findings = [str(finding) for finding in preflight.errors(good_host(**found), replace(WANTED, settings=settings))]
+    assert len(findings) == len(starts)
+    for finding, start in zip(findings, starts):
+        assert finding.startswith(start)

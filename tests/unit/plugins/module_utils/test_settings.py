@@ -79,6 +79,16 @@ GOOD = {
 }
 
 
+def test_a_secret_is_given_or_renewed_not_both(values: dict[str, Any], shipped: settings.Shipped) -> None:
+    change = {
+        "hotstack_os_credentials_given": {"admin_password": "Swordfish"},
+        "hotstack_os_credentials_renew": ["admin_password", "nova_service_password"],
+    }
+    assert judge({**values, **change}, shipped) == [
+        "hotstack_os_credentials_renew has admin_password, but hotstack_os_credentials_given sets it; change it there."
+    ]
+
+
 @pytest.mark.parametrize("change", GOOD.values(), ids=GOOD)
 def test_good(change: dict[str, Any], values: dict[str, Any], shipped: settings.Shipped) -> None:
     assert judge({**values, **change}, shipped) == []
@@ -179,6 +189,10 @@ BAD: dict[str, tuple[str, Any, str]] = {
     "secret with a quote": ("credentials_given", {"admin_password": "Swordfish'"}, "without spaces, quotes"),
     "secret in a URL": ("credentials_given", {"nova_database_password": "Sword:fish"}, "letters, digits and '.'"),
     "secret is a number": ("credentials_given", {"admin_password": 1234567890}, "is not a text"),
+    "secret to renew unknown": ("credentials_renew", ["admin_pasword"], "did you mean admin_password?"),
+    "secret to renew is no name": ("credentials_renew", [1], "which is no credential"),
+    "secrets to renew as a text": ("credentials_renew", "admin_password", "must be a list"),
+    "key of Heat renewed": ("credentials_renew", ["heat_encryption_key"], "encrypted with that"),
     "key of the wrong length": ("credentials_given", {"heat_encryption_key": "Swordfish"}, "32 letters and digits"),
     "typo in a name": ("data_dri", "Swordfish", "did you mean hotstack_os_data_dir?"),
     "unknown name": ("zzzz", "Swordfish", "docs/settings.md"),

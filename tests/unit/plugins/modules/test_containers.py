@@ -203,8 +203,7 @@ def test_a_killed_run_is_mended(tmp_path: Path, fake: FakeHost) -> None:
     fake.containers["web"] = "d0"  # it was written, but what runs is older
     result = run(both(tmp_path), fake)
     assert result["restarted"] == ["web"]
-    assert "diff" in result
-    assert result["diff"] == []
+    assert result["diff"] == [{"prepared": "Restarts: web\n"}]
 
 
 def test_a_changed_secret_shows_neither_old_nor_new(tmp_path: Path, fake: FakeHost) -> None:

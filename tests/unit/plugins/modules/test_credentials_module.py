@@ -17,7 +17,15 @@ from ansible_collections.hotstack.os.plugins.modules import credentials
 
 
 def parameters(path: Path, **more: Any) -> dict[str, Any]:
-    return {"path": str(path), "names": ["admin", "key"], "given": {}, "lengths": {"key": 32}, **more}
+    return {
+        "path": str(path),
+        "names": ["admin", "key"],
+        "given": {},
+        "lengths": {"key": 32},
+        "renew": [],
+        "fixed": [],
+        **more,
+    }
 
 
 def test_created_then_unchanged(tmp_path: Path) -> None:
@@ -49,6 +57,19 @@ def test_no_secret_is_returned(tmp_path: Path) -> None:
     printed = json.dumps(results)
     assert "opensesame" not in printed
     assert not any(secret in printed for secret in json.loads(path.read_text()).values())
+
+
+def test_a_renewed_one_is_another(tmp_path: Path) -> None:
+    path = tmp_path / "credentials.json"
+    credentials.run(parameters(path), check_mode=False)
+    before = json.loads(path.read_text())
+    foreseen = credentials.run(parameters(path, renew=["admin"]), check_mode=True)
+    assert json.loads(path.read_text()) == before
+    result = credentials.run(parameters(path, renew=["admin"], fixed=["key"]), check_mode=False)
+    assert foreseen["replaced"] == result["replaced"] == ["admin"]
+    after = json.loads(path.read_text())
+    assert after["admin"] != before["admin"]
+    assert after["key"] == before["key"]
 
 
 def test_a_readable_file_is_closed(tmp_path: Path) -> None:

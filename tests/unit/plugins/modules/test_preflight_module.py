@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
@@ -35,6 +36,8 @@ PARAMS: dict[str, Any] = {
     "user": "hotstack",
     "home": "/var/lib/hotstack",
     "ca_bundle": "",
+    "settings": {},
+    "former_settings": "/nowhere/deployment.json",
 }
 
 
@@ -66,6 +69,29 @@ def test_run_is_content() -> None:
     result, notes = preflight.run(PARAMS, lambda _wanted: judge.Host(os_id="debian", memory_mib=9))
     assert result == {"changed": False, "problems": [], "kvm": True, "selinux": "disabled", "deployed": False}
     assert notes == []
+
+
+def test_read_former(tmp_path: Path) -> None:
+    (tmp_path / "data/mysql/data").mkdir(parents=True)
+    (tmp_path / "mounts").mkdir()
+    former = {"hotstack_os_data_dir": str(tmp_path / "data"), "hotstack_os_volume_mounts_dir": str(tmp_path / "mounts")}
+    path = tmp_path / "deployment.json"
+    path.write_text(json.dumps({**former, "hotstack_os_mtu": 9216}))
+    host = judge.Host()
+    preflight.read_former(host, str(path))
+    assert host.former == former
+    assert host.has_database
+    assert host.filled == {former["hotstack_os_data_dir"]}
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "{}"])
+def test_read_former_without_one(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "deployment.json"
+    if text is not None:
+        path.write_text(text)
+    host = judge.Host()
+    preflight.read_former(host, str(path))
+    assert host == judge.Host()
 
 
 class FakeModule:
