@@ -22,6 +22,9 @@ lab: ## Make a disposable lab host, deploy OpenStack in it, and boot guests as a
 test: ## Run everything that CI runs
 	tools/test
 
+test-full: ## Run that, and break a deployment in every way of docs/faults.md
+	tools/test --full
+
 lint: ## Run the linters and type checkers
 	tools/test lint
 
@@ -49,4 +52,4 @@ lock-dev: ## Resolve requirements-dev.in again
 clean: ## Remove the lab of the tests and all that the tools keep in the cache folder
 	tools/test --clean
 
-.PHONY: help lab test lint unit sanity molecule e2e benchmark docs lock-dev clean
+.PHONY: help lab test test-full lint unit sanity molecule e2e benchmark docs lock-dev clean

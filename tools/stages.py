@@ -12,6 +12,9 @@ from runner import Check, Stage
 # The lab of the tests, beside a lab that the user may have: they share the images of the machine, nothing else.
 LAB_NAME = os.environ.get("HOTSTACK_TEST_LAB_NAME", "hotstack-test")
 
+# What takes too long for every day.
+FULL_ONLY = ("faults",)
+
 
 def lint(environment: dict[str, str]) -> Stage:
     """Return everything that reads the sources without running them."""
@@ -62,6 +65,13 @@ def stages(path: str, cache: Path) -> list[Stage]:
         Stage("molecule-units", [molecule("units", lab, 900)], lane="lab", needs=["lab"]),
         Stage("molecule-engine", [molecule("engine", lab, 1200)], lane="lab", needs=["lab"]),
         Stage("e2e", [Check("e2e", end_to_end, 4500, lab, junit=True)], lane="lab", needs=["lab"]),
+        Stage(
+            "faults",
+            [Check("faults", ["tools/faults", f"--json={cache / 'logs/faults.json'}"], 7200, lab, junit=True)],
+            lane="lab",
+            needs=["lab"],
+            after=["e2e"],
+        ),
         Stage("molecule-default", [molecule("default", lab, 1800)], lane="lab", needs=["lab"], after=["e2e"]),
         Stage(
             "molecule-identity",

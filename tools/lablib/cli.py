@@ -59,7 +59,8 @@ def build_parser() -> Parser:
         "tools/lab exec -- COMMAND [ARGUMENT...]",
     )
     add("shell", "Open a shell in the lab host")
-    add("reboot", "Restart the lab host the way a reboot would")
+    command = add("reboot", "Restart the lab host the way a reboot would")
+    command.add_argument("--hard", action="store_true", help="kill everything at once first, as a power cut does")
     add("status", "Show what runs", "The exit status is 0 if the lab host runs.")
     command = add("logs", "Show the journal of the services", "A service is named as on the map.")
     command.add_argument("service", nargs="?", metavar="SERVICE", help="one service (default: all)")
@@ -105,7 +106,7 @@ def dispatch(host: LabHost, options: argparse.Namespace, rest: list[str]) -> int
     elif command == "shell":
         host.execute(["bash", "--login"])
     elif command == "reboot":
-        host.reboot()
+        host.reboot(hard=options.hard)
     elif command == "status":
         return host.status()
     elif command == "logs":

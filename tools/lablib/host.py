@@ -202,11 +202,11 @@ class LabHost:
         whole = self.exec_command(command)
         os.execvpe(whole[0], whole, self.podman.env)
 
-    def reboot(self) -> None:
-        """Stop the lab host as systemd does at power-off, and start it again with an empty /run."""
+    def reboot(self, *, hard: bool = False) -> None:
+        """Stop the lab host as systemd does at power-off, or kill all in it at once, and start it with an empty /run."""
         self.require_running()
-        with self.phases.phase("reboot"):
-            self.podman.run("stop", self.paths.name)
+        with self.phases.phase("power cut" if hard else "reboot"):
+            self.podman.run("kill" if hard else "stop", self.paths.name)
             self.give()
             self.podman.run("start", self.paths.name)
             self.wait_booted()

@@ -79,6 +79,10 @@ def test_stages_bring_what_they_need() -> None:
     assert [stage.name for stage in chosen(every, ["e2e"], keep_lab=True)] == ["lab", "e2e"]
     assert [stage.name for stage in chosen(every, ["lint"], keep_lab=False)] == ["lint"]
     assert chosen(every, [], keep_lab=False) == every
+    with_faults = [*every, stage("faults", ("lab",))]
+    assert chosen(with_faults, [], keep_lab=False) == every
+    assert chosen(with_faults, [], keep_lab=False, full=True) == with_faults
+    assert [stage.name for stage in chosen(with_faults, ["faults"], keep_lab=True)] == ["lab", "faults"]
     with pytest.raises(SystemExit, match="no stage lnt"):
         chosen(every, ["lnt"], keep_lab=False)
 

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The playbook, killed at random moments of a first deployment and of a reconfiguration."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from lab import Lab
+
+from faultlib.ground import Fault, Ground
+from faultlib.results import Result
+
+# After so many kills a first deployment may come to its end; then it begins again on an empty host.
+CHAIN = 5
+EARLIEST = 3.0
+# A setting that nearly every service uses.
+SETTING = "hotstack_os_debug={value}"
+
+
+def kill_after(lab: Lab, seconds: float, *options: str) -> bool:
+    """Start the playbook and kill it with all its processes; tell whether it still ran."""
+    try:
+        with lab.play_in_background(*options):
+            time.sleep(seconds)
+    except AssertionError:
+        return False
+    return True
+
+
+def deploy(lab: Lab, *options: str) -> float:
+    """Run the playbook that is installed in the lab host to its end, and return its seconds."""
+    begin = time.monotonic()
+    words = " ".join(options)
+    enter = "cd /opt/hotstack-os/source; set -a; . /etc/environment; set +a"
+    lab.shell(f"{enter}; ansible-playbook hotstack.os.site {words}", timeout=2400)
+    return time.monotonic() - begin
+
+
+def moments(number: int, last: float, dice: random.Random) -> list[float]:
+    """Return random moments of a run that takes `last` seconds, one in each of as many parts of it."""
+    part = (last - EARLIEST) / number
+    found = [EARLIEST + part * (index + dice.random()) for index in range(number)]
+    dice.shuffle(found)
+    return found
+
+
+def reconfiguration(number: int, last: float, dice: random.Random) -> list[Fault]:
+    """Return kills of the playbook while it changes what nearly all services use; each next run finishes it."""
+
+    def at(moment: float, value: str) -> Callable[[Ground], float]:
+        def do(ground: Ground) -> float:
+            options = ("--extra-vars", SETTING.format(value=value))
+            kill_after(ground.lab, moment, *options)
+            deploy(ground.lab, *options)
+            return time.time()
+
+        return do
+
+    faults = []
+    for index, moment in enumerate(moments(number, last, dice)):
+        value = "false" if index % 2 else "true"
+        faults.append(
+            Fault(
+                "site", f"killed after {moment:.0f} s of a reconfiguration ({index + 1} of {number})", at(moment, value)
+            )
+        )
+
+    def as_before(ground: Ground) -> float:
+        deploy(ground.lab)
+        return time.time()
+
+    return [*faults, Fault("site", "with the former setting", as_before)]
+
+
+def first_deployment(
+    lab: Lab, services: Sequence[str], number: int, last: float, dice: random.Random
+) -> Iterator[tuple[Result, float]]:
+    """Kill first deployments, each going on where the one before was killed; yield results and their seconds."""
+    todo = moments(number, last, dice)
+    for start in range(0, number, CHAIN):
+        # A later run of a chain finds done what an earlier one did, so it gets further in the same time.
+        chain = sorted(todo[start : start + CHAIN])
+        begin = time.monotonic()
+        name = lab.run("uname", "-n").strip()
+        done = lab.deploy("--extra-vars", f"clean_host={name} clean_images=false", check=False, playbook="clean")
+        trouble = [] if done.status == 0 else [f"clean: {done.tail(5)}"]
+        for moment in chain:
+            before = time.monotonic()
+            reached = kill_after(lab, moment)
+            said = "" if reached else ", which had ended"
+            yield Result(f"site killed after {moment:.0f} s of a first deployment{said}"), time.monotonic() - before
+        since, seconds = time.time(), None
+        try:
+            deploy(lab)
+            lab.assert_healthy(list(services), 120)
+            lab.assert_token()
+            seconds = time.time() - since
+            again = lab.deploy()
+            if again.changed:
+                trouble.append(f"the run after it changed {again.changed}")
+        except AssertionError as error:
+            trouble.append(str(error)[-500:])
+        title = f"site after {len(chain)} kills of a first deployment"
+        yield Result(title, healthy=seconds, trouble=trouble), time.monotonic() - begin
