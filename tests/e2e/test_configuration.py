@@ -15,7 +15,7 @@ SERVICES = ["keystone", "glance", "placement", "neutron", "nova", "cinder", "hea
 # Runs in the image of the services: the validator of oslo.config with all options that a service can have.
 VALIDATE = """
 import importlib.metadata, json, logging, pathlib, sys, types
-from keystoneauth1.loading import get_auth_plugin_conf_options
+from keystoneauth1.loading import get_auth_plugin_conf_options, get_session_conf_options
 from oslo_config import validator
 
 # Cinder's options of a driver for another system want a module that nothing else does.
@@ -28,7 +28,8 @@ chosen = [name for name in sorted(names) if name.split(".")[0] == service or nam
 words = [word for name in chosen for word in ("--namespace", name)]
 
 # What a service reads as soon as it knows how it signs in.
-sign_in = {"auth_type"} | {option.name.replace("-", "_") for option in get_auth_plugin_conf_options("password")}
+options = get_auth_plugin_conf_options("password") + get_session_conf_options()
+sign_in = {"auth_type"} | {option.name.replace("-", "_") for option in options}
 
 def signs_in(name):
     section, _, option = name.partition("/")
