@@ -31,7 +31,7 @@ ORDER = [
     "test_status",
     "test_guests",
     "test_secrets",
-    "test_settings",
+    "test_change",
     "test_recovery",
     "test_reboot",
     "test_interrupted",
