@@ -29,6 +29,8 @@ WORKERS = {
 }
 API = {"nova": "nova-api", "neutron": "neutron-server", "cinder": "cinder-api"}
 
+CLOCK_KEEPERS = ("systemd-timesyncd", "chronyd", "ntpd", "ntpsec")
+
 GIB = 2**30
 LEAST_FREE = 2 * GIB
 LEAST_INODES = 0.01
@@ -280,25 +282,24 @@ def next_of(facts: Facts, name: str) -> str:
     container = facts.containers.get(name)
     if container is not None and container.state == "paused":
         return f"podman unpause {PREFIX}{name}"
-    stopped = state.load == "loaded" and state.active == "inactive"
+    stopped = state.load == "loaded" and state.active in ("inactive", "failed")
     return f"systemctl start {PREFIX}{name}" if stopped else log_of(name)
 
 
 def stopped_line(settings: Settings, facts: Facts, name: str, unit: Unit, verb: str = "it was stopped") -> Line:
     """Judge a service that is not active."""
-    if facts.why.get(name, Why()).image_missing:
-        return Line(SERVICE, name, unit.active, "its image is not on this host", SITE)
-    if unit.active == "inactive" and unit.result == "success":
-        target = facts.units.get("hotstack-os.target", Unit())
-        if target.active == "inactive":
-            command = "systemctl start hotstack-os.target"
-            return Line(SERVICE, name, unit.active, verb, command, follows="hotstack-os.target")
-        return Line(SERVICE, name, unit.active, verb, f"systemctl start {PREFIX}{name}")
-    waits = waiting(settings, facts, name, unit)
-    if waits:
-        return waits
     why = facts.why.get(name, Why())
-    return Line(SERVICE, name, unit.active, start_cause(unit, why), log_of(name))
+    if why.image_missing:
+        return Line(SERVICE, name, unit.active, "its image is not on this host", SITE)
+    # One that fails by itself is started again and again, so whoever finds it at rest knows that it was told to.
+    if unit.active in ("inactive", "failed"):
+        cause = verb if unit.result == "success" else f"{verb}; {start_cause(unit, why)}"
+        if facts.units.get("hotstack-os.target", Unit()).active == "inactive":
+            command = "systemctl start hotstack-os.target"
+            return Line(SERVICE, name, unit.active, cause, command, follows="hotstack-os.target")
+        return Line(SERVICE, name, unit.active, cause, f"systemctl start {PREFIX}{name}")
+    waits = waiting(settings, facts, name, unit)
+    return waits or Line(SERVICE, name, unit.active, start_cause(unit, why), log_of(name))
 
 
 def start_cause(unit: Unit, why: Why) -> str:
@@ -408,17 +409,19 @@ def mode_lines(settings: Settings, facts: Facts) -> Iterator[Line]:
 def clock_lines(facts: Facts) -> Iterator[Line]:
     """Judge the clock, as far as one can tell."""
     clock = facts.clock
+    running = (name for name in CLOCK_KEEPERS if facts.units.get(f"{name}.service", Unit()).active == "active")
+    keeper = next(running, "")
     if clock is None:
         yield unknown(HOST, "clock", facts.errors.get("clock", "nothing was read"), "timedatectl")
     elif clock.now < clock.written - SET_BACK:
         yield Line(HOST, "clock", "set back", "it is earlier than the last run of the playbook", "timedatectl")
     elif clock.synchronised:
         yield Line(HOST, "clock", "synchronised")
-    elif clock.keeper and clock.uptime > SYNCHRONISING:
-        command = "chronyc sources" if clock.keeper == "chronyd" else "timedatectl timesync-status"
-        yield Line(HOST, "clock", "not synchronised", f"{clock.keeper} runs, but reaches no time server", command)
-    elif clock.keeper:
-        yield Line(HOST, "clock", f"{clock.keeper} synchronises it since the boot")
+    elif keeper and clock.uptime > SYNCHRONISING:
+        command = "chronyc sources" if keeper == "chronyd" else "timedatectl timesync-status"
+        yield Line(HOST, "clock", "not synchronised", f"{keeper} runs, but reaches no time server", command)
+    elif keeper:
+        yield Line(HOST, "clock", f"{keeper} synchronises it since the boot")
     else:
         yield Line(HOST, "clock", "no service synchronises it")
 

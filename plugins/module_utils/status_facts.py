@@ -153,9 +153,8 @@ class FileMode:
 
 @dataclass(frozen=True)
 class Clock:
-    """The clock: the service that keeps it, whether it is synchronised, and when the settings were written."""
+    """The clock: whether it is synchronised, and when the settings were written."""
 
-    keeper: str
     synchronised: bool
     now: float
     uptime: float

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,9 +81,7 @@ def all_well(lab: Lab, seconds: float = 120) -> Status:
 
 def test_all_is_well(deployed: Lab, services: list[str]) -> None:
     """Look at everything within the time."""
-    all_well(deployed)
-    now = status(deployed)
-    assert now.exit_status == 0, now.causes
+    now = all_well(deployed)
     assert now.seconds < SECONDS
     rows = {row["name"]: row for row in now.found["services"]}
     for name in services:
@@ -162,21 +161,25 @@ def test_cause_of_several(deployed: Lab) -> None:
 
 
 def test_archive_of_a_cloud_that_is_half_down(deployed: Lab) -> None:
-    """Collect while a database and an API are stopped: no secret is in it, and its first page begins with the cause."""
+    """Collect while no API can be reached: no secret is in it, and its first page begins with the cause."""
+    # Not the database: workers that missed it are restarted minutes later, in the middle of the next tests.
+    stopped = "hotstack-os-haproxy hotstack-os-glance hotstack-os-heat-engine"
     deployed.shell("rm -rf /root/diagnosis; mkdir /root/diagnosis")
-    deployed.shell("systemctl stop hotstack-os-mariadb hotstack-os-glance")
+    deployed.shell(f"systemctl stop {stopped}")
     try:
         printed = deployed.run("hotstack-os", "diagnose", "--folder=/root/diagnosis", timeout=180)
         archive = deployed.python(ARCHIVE)
     finally:
-        deployed.shell("systemctl start hotstack-os-mariadb hotstack-os-glance; rm -rf /root/diagnosis", timeout=300)
-    assert "mariadb: it was stopped" in printed
+        deployed.shell(f"systemctl start {stopped}; rm -rf /root/diagnosis", timeout=300)
+    assert "haproxy: it was stopped" in printed
     assert archive["mode"] == "0o600"
     assert archive["secrets"] > 20
     assert archive["found"] == []
     page = archive["page"]
-    assert page.index("1. mariadb (inactive): it was stopped.") < page.index("2. glance (inactive): it was stopped.")
-    assert "services/cells.txt" in page.partition("WHAT IS MISSING OR CUT")[2].partition("WHAT IS HERE")[0]
+    # HAProxy may have to be killed, which its unit calls a failure.
+    assert re.search(r"^1\. haproxy \((inactive|failed)\): it was stopped", page, re.MULTILINE)
+    assert "glance (inactive): it was stopped." in page
+    assert "the APIs give nothing" in page.partition("WHAT IS MISSING OR CUT")[2].partition("WHAT IS HERE")[0]
     for name in (
         "journal/mariadb.log",
         "config/nova-api/nova.conf",
