@@ -17,6 +17,9 @@ MASK = "********"
 DIGEST_PLACEHOLDER = "@DIGEST@"
 DIGEST_LENGTH = 12
 
+# A secret that someone chose could be guessed from its hash.
+_HASH = re.compile(r'("password_hash": ")[^"]+')
+
 _PLAIN = re.compile(r"[A-Za-z0-9_@:,./=+%$-]+")
 
 
@@ -66,10 +69,10 @@ def forms_of(secrets: Iterable[str]) -> list[str]:
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:
-    """Return the text without the secrets."""
+    """Return the text without the secrets and their hashes."""
     for form in forms_of(secrets):
         text = text.replace(form, MASK)
-    return text
+    return _HASH.sub(rf"\g<1>{MASK}", text)
 
 
 def mask_former(before: str, after: str, secrets: Iterable[str]) -> str:

@@ -63,6 +63,12 @@ def test_a_secret_that_contains_another_is_masked_whole() -> None:
     assert text.mask("x = abcdef", ["abc", "abcdef"]) == "x = ********"
 
 
+def test_a_hash_of_a_secret_is_masked() -> None:
+    line = '  "password_hash": "x+/=", "tags": []\n'
+    assert text.mask(line, []) == '  "password_hash": "********", "tags": []\n'
+    assert text.mask_former(line, line.replace("x", "y"), []) == text.mask(line, [])
+
+
 @pytest.mark.parametrize(
     ("before", "after", "shown"),
     [
