@@ -167,9 +167,19 @@ def is_done(facts: Facts, name: str) -> bool:
     return file is not None and f"{name}-{file.digest}" in facts.stamps
 
 
+def is_step(settings: Settings, name: str) -> bool:
+    """Tell whether a service is a step that is done once."""
+    return bool(settings["hotstack_os_services"].get(name, {}).get("one_shot"))
+
+
+def needs_of(settings: Settings, name: str) -> list[str]:
+    """Return what a service needs directly."""
+    return list(settings["hotstack_os_services"].get(name, {}).get("needs", []))
+
+
 def is_ready(settings: Settings, facts: Facts, name: str) -> bool:
     """Tell whether what needs a service could use it."""
-    if settings["hotstack_os_services"].get(name, {}).get("one_shot"):
+    if is_step(settings, name):
         return is_done(facts, name)
     container = facts.containers.get(name)
     active = facts.units.get(service_unit(name), Unit()).active == "active"
@@ -178,7 +188,7 @@ def is_ready(settings: Settings, facts: Facts, name: str) -> bool:
 
 def first_missing(settings: Settings, facts: Facts, name: str) -> str:
     """Return what a service needs and waits for: of all below it, one that waits for nothing else; empty for none."""
-    for need in settings["hotstack_os_services"].get(name, {}).get("needs", []):
+    for need in needs_of(settings, name):
         if not is_ready(settings, facts, need):
             return first_missing(settings, facts, need) or need
     return ""
@@ -208,7 +218,7 @@ def service_line(settings: Settings, facts: Facts, name: str) -> Line:
         modes = [line for line in mode_lines(settings, facts) if line.cause and line.name in file.changed]
         command, follows = (modes[0].command, modes[0].name) if modes and file.intact else (SITE, "")
         return Line(SERVICE, name, seen, f"not as the playbook left it: {edited}", command, follows)
-    if settings["hotstack_os_services"][name].get("one_shot"):
+    if is_step(settings, name):
         return one_shot_line(settings, facts, name, unit)
     if unit.active != "active":
         return stopped_line(settings, facts, name, unit)
@@ -297,7 +307,9 @@ def stopped_line(settings: Settings, facts: Facts, name: str, unit: Unit, verb: 
         if facts.units.get("hotstack-os.target", Unit()).active == "inactive":
             command = "systemctl start hotstack-os.target"
             return Line(SERVICE, name, unit.active, cause, command, follows="hotstack-os.target")
-        return Line(SERVICE, name, unit.active, cause, f"systemctl start {PREFIX}{name}")
+        undone = [need for need in needs_of(settings, name) if is_step(settings, need) and not is_done(facts, need)]
+        if not undone:
+            return Line(SERVICE, name, unit.active, cause, f"systemctl start {PREFIX}{name}")
     waits = waiting(settings, facts, name, unit)
     return waits or Line(SERVICE, name, unit.active, start_cause(unit, why), log_of(name))
 

@@ -504,10 +504,11 @@ def test_what_waits_names_the_lowest_cause() -> None:
     assert status_checks.not_ready(SETTINGS, facts) == ["mariadb"]
 
 
-def test_an_undone_step_holds_others_back() -> None:
+@pytest.mark.parametrize("state", ["activating", "inactive"])
+def test_an_undone_step_holds_others_back(state: str) -> None:
     facts = good()
     facts.stamps = frozenset()
-    stop(facts, "mariadb", active="activating")
+    stop(facts, "mariadb", active=state)
     facts.units[unit_name("mariadb-init")] = replace(DONE, active="activating", sub="start")
     lines = {line.name: line for line in bad(facts)}
     assert lines["mariadb"].follows == "mariadb-init"
