@@ -17,6 +17,7 @@ import yaml
 from ansible_collections.hotstack.os.plugins.module_utils import (
     host_command,
     status_checks,
+    status_cloud,
     status_facts,
     status_readers,
 )
@@ -111,3 +112,10 @@ def test_settings_that_the_command_reads_are_written() -> None:
     read |= set(re.findall(r'"(?!hotstack_os_)(\w+_dir)"', text))
     assert "services" in read
     assert {f"hotstack_os_{name}" for name in read} <= set(variables["__host_command_settings"])
+
+
+def test_workers_are_on_the_map() -> None:
+    settings = yaml.safe_load((ROOT / "roles/settings/defaults/main/services.yml").read_text())["hotstack_os_services"]
+    names = {name for binaries in status_checks.WORKERS.values() for name in binaries} | set(status_checks.API.values())
+    assert names <= set(settings)
+    assert set(status_checks.API) == set(status_checks.WORKERS) == set(status_cloud.WORKERS)
