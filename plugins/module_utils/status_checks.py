@@ -318,8 +318,8 @@ def start_cause(unit: Unit, why: Why) -> str:
     """Return why a service does not come up."""
     if unit.result != "success":
         text = RESULTS.get(unit.result, f"systemd says {unit.result}").format(status=unit.exit_status)
-        if unit.sub == "auto-restart" or unit.restarts:
-            text += f", {plural(unit.restarts, 'restart')} so far"
+        if unit.active == "activating":
+            text += f" and it is started again, after {plural(unit.restarts, 'restart')} so far"
     elif unit.active == "deactivating":
         text = "it is being stopped"
     else:

@@ -339,11 +339,11 @@ CASES: dict[str, tuple[Break, str, str, str]] = {
     ),
     "failing": (
         *(lambda facts: stop(facts, "dnsmasq", active="activating", result="exit-code", restarts=1), "dnsmasq"),
-        *("its main process ended with status 0, 1 restart so far", "journalctl -u hotstack-os-dnsmasq"),
+        *("ended with status 0 and it is started again, after 1 restart so far", "journalctl -u hotstack-os-dnsmasq"),
     ),
     "out of memory": (
         *(lambda facts: stop(facts, "dnsmasq", active="activating", sub="auto-restart", result="oom-kill"), "dnsmasq"),
-        *("no more memory, 0 restarts", "journalctl"),
+        *("no more memory and it is started again, after 0 restarts", "journalctl"),
     ),
     "unknown result": (
         *(lambda facts: stop(facts, "dnsmasq", active="activating", result="strange"), "dnsmasq"),
