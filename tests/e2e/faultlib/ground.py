@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from guests import PINGS_A_SECOND, Guest
@@ -24,6 +24,7 @@ FOLDER = "/var/tmp/hotstack-faults"
 ANSWERS = f"{FOLDER}/answers"
 WRITER = "hotstack-faults-writer"
 UNITS = {"requests": "hotstack-faults-requests", "pings": "hotstack-faults-ping-", "commits": "hotstack-faults-commits"}
+SITE = "ansible-playbook hotstack.os.site"
 STATUS_PATIENCE = 90.0
 CURES = 4
 
@@ -45,6 +46,8 @@ podman exec --interactive {PREFIX}mariadb mariadb \
     --execute "DROP DATABASE IF EXISTS hotstack_faults; DROP USER IF EXISTS hotstack_faults"
 rm -rf {FOLDER}
 """
+
+Found = TypeVar("Found")
 
 
 def map_of_services() -> dict[str, dict[str, Any]]:
@@ -81,6 +84,15 @@ class Fault:
     def title(self) -> str:
         """Return group and name."""
         return f"{self.group} {self.name}"
+
+
+def tried(do: Callable[[], Found], otherwise: Found, trouble: list[str]) -> Found:
+    """Return what a function returns; if it fails, say so and return something else."""
+    try:
+        return do()
+    except (AssertionError, ValueError, subprocess.SubprocessError) as error:
+        trouble.append(f"{type(error).__name__}: {str(error)[:300]}")
+        return otherwise
 
 
 class Ground:
@@ -188,22 +200,24 @@ class Ground:
         """Do one fault and see what comes of it."""
         before = self.look({}, time.time(), 60)
         if before["left"]:
+            # The fault before this one was not mended, which its own result says.
+            self._do(SITE)
+            before = self.look({}, time.time(), 60)
+        if before["left"]:
             return results.Result(fault.title, trouble=[f"not well before: {', '.join(before['left'])}"])
         since = time.time()
         affected = {service: before["processes"][service] for service in fault.affected}
         trouble: list[str] = []
-        moment = None
-        try:
-            moment = fault.do(self)
-        except (AssertionError, subprocess.SubprocessError) as error:
-            trouble.append(f"{type(error).__name__}: {str(error)[:300]}")
+        moment = tried(lambda: fault.do(self), None, trouble)
         health, used, said = self._mend(fault, affected, moment or since)
         if health["left"]:
             trouble.append(f"not healthy: {', '.join(health['left'])}")
         elif said:
             trouble.append(f"status: {'; '.join(said)}")
-        boots = self._boots()
-        committed, lost = self._markers(since)
+        unknown: dict[str, bool] = {}
+        boots = tried(self._boots, unknown, trouble)
+        nothing: dict[str, int] = {}
+        committed, lost = tried(lambda: self._markers(since), (nothing, nothing), trouble)
         time.sleep(0.5)
         until = time.time()
         others = sorted(
@@ -245,9 +259,13 @@ class Ground:
                 return health, used, said
             print(f"    status: {'; '.join(said)[:300]}\n    doing: {new[0]}", flush=True)
             used.append(new[0])
-            with suppress(subprocess.SubprocessError):
-                self.lab.attempt("sh", "-c", f". /etc/environment; {new[0]}", timeout=1200)
+            self._do(new[0])
             patience = fault.limit
+
+    def _do(self, command: str) -> None:
+        """Do what somebody would type on the host."""
+        with suppress(subprocess.SubprocessError):
+            self.lab.attempt("sh", "-c", f"set -a; . /etc/environment; set +a; {command}", timeout=1200)
 
     def _boots(self) -> dict[str, bool]:
         """Tell for each guest whether it is still the same boot."""
