@@ -53,6 +53,7 @@ SYSTEM_FILES = (
     "/usr/local/libexec/hotstack-os-infra-setup",
     "/usr/local/libexec/hotstack-os/command",
     "/usr/local/libexec/hotstack-os/lib",
+    "/run/hotstack-os-*.cid",
     "/usr/local/sbin/hotstack-os",
     CLIENT,
 )

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import foreign
 import guests as by_hand
+import snapshot
 from lab import ROOT, Lab, Play
 
 ORDER = [
@@ -33,9 +34,12 @@ ORDER = [
     "test_secrets",
     "test_change",
     "test_recovery",
+    "test_faults",
+    "test_uninstall",
     "test_reboot",
     "test_interrupted",
     "test_first_deployment_interrupted",
+    "test_clean",
     "test_purge",
 ]
 
@@ -80,8 +84,16 @@ def before_deployment(lab: Lab) -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def first_deployment(lab: Lab, before_deployment: dict[str, dict[str, str]]) -> Play:
+def host_before(lab: Lab, before_deployment: dict[str, dict[str, str]]) -> snapshot.Snapshot:
+    """Return all that can be seen of the host before the first deployment."""
+    assert before_deployment
+    return snapshot.take(lab)
+
+
+@pytest.fixture(scope="session")
+def first_deployment(lab: Lab, host_before: snapshot.Snapshot) -> Play:
     """Deploy for the first time."""
+    assert host_before
     return lab.deploy(check=False)
 
 

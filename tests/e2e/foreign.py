@@ -38,6 +38,14 @@ podman run --detach --name foreign --network foreign --ip 198.18.1.5 localhost/f
     /bin/busybox httpd -f -p 8080 -h /
 """
 
+GO_ON = """
+set -eu
+ip address replace 198.18.0.1/24 dev foreign
+podman start foreign
+virsh="virsh --quiet --connect=qemu:///system"
+$virsh domstate foreign | grep -q running || $virsh start foreign
+"""
+
 # What lasts, and what runs; a reboot ends what runs, ours or not.
 LOOK = """
 import json, subprocess, sys
@@ -78,6 +86,11 @@ def make(lab: Lab) -> None:
     lab.run("sh", "-c", MAKE, data=ZONE, timeout=300)
     lab.run("virsh", "--connect=qemu:///system", "define", "/dev/stdin", data=DOMAIN)
     lab.run("virsh", "--connect=qemu:///system", "start", "foreign")
+
+
+def go_on(lab: Lab) -> None:
+    """Let all of it run again after a reboot, which ends what runs."""
+    lab.shell(GO_ON)
 
 
 def look(lab: Lab) -> dict[str, dict[str, str]]:

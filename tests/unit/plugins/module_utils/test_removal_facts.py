@@ -82,7 +82,7 @@ def test_units_on_the_disk_and_in_memory(tools: Tools) -> None:
     assert facts.unit_states([]) == {}
 
 
-LISTED = [
+LISTED: list[dict[str, Any]] = [
     {
         "Id": "1",
         "Names": ["hotstack-os-nova-api"],
@@ -128,8 +128,11 @@ def table(headings: list[str], *data: list[Any]) -> str:
     return json.dumps({"headings": headings, "data": data})
 
 
+def ids(**keys: str) -> list[Any]:
+    return ["map", [[key.replace("_", "-"), text] for key, text in keys.items()]]
+
+
 def test_switch_is_read() -> None:
-    ids = lambda **keys: ["map", [[key.replace("_", "-"), text] for key, text in keys.items()]]  # noqa: E731
     output = "\n".join(
         [
             table(
@@ -237,9 +240,9 @@ def test_tables_and_packages(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> N
         "rpm": "crun\npodman\npodman\n",
     }
     assert facts.nft_tables() == ("inet netavark", "ip nat")
-    monkeypatch.setattr(facts.shutil, "which", lambda name: name)
+    monkeypatch.setattr("shutil.which", lambda name: name)
     assert facts.installed_packages() == ("crun", "podman")
-    monkeypatch.setattr(facts.shutil, "which", lambda _name: None)
+    monkeypatch.setattr("shutil.which", lambda _name: None)
     assert facts.installed_packages() == ("crun", "podman")
 
 

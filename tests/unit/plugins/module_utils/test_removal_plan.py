@@ -187,7 +187,7 @@ def test_shared_file_loses_our_lines_alone(path: str, text: str, former: str | N
 
 def test_shared_files_with_nothing_else_go() -> None:
     text = f"---\nclouds:\n{CLOUD}"
-    host = {"texts": {removal_plan.CLOUDS: text}, "entries": {"/etc/openstack": ("clouds.yaml",)}}
+    host: dict[str, Any] = {"texts": {removal_plan.CLOUDS: text}, "entries": {"/etc/openstack": ("clouds.yaml",)}}
     assert said(Subject(), **host) == [f"file {removal_plan.CLOUDS}", "empty folder /etc/openstack"]
 
 

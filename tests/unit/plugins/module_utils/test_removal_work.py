@@ -12,7 +12,12 @@ from unittest import mock
 
 import pytest
 
-from ansible_collections.hotstack.os.plugins.module_utils import removal_facts, removal_plan
+from ansible_collections.hotstack.os.plugins.module_utils import (
+    file_capabilities,
+    removal_facts,
+    removal_plan,
+    service_units,
+)
 from ansible_collections.hotstack.os.plugins.module_utils import removal_work as work
 from ansible_collections.hotstack.os.plugins.module_utils.removal_plan import Removal, Unit
 
@@ -177,7 +182,7 @@ def test_guests_of_that_name_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_session_is_stopped_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
     child, manager = sleeper(), mock.Mock()
-    monkeypatch.setattr(work.service_units, "Manager", lambda _user: manager)
+    monkeypatch.setattr(service_units, "Manager", lambda _user: manager)
     monkeypatch.setattr(removal_facts, "session", lambda: {child.pid: "", 2**22 + 1: "guest"})
     act(Removal("session", "a.service", data=US.pw_name))
     manager.command.assert_called_once_with("disable", "--now", "a.service")
@@ -282,7 +287,7 @@ def test_record_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (data / "broken").mkdir()
     removal = Removal("data", str(data), data={"former": None, "record": str(record)})
     with monkeypatch.context() as patch:
-        patch.setattr(work.shutil, "rmtree", mock.Mock(side_effect=OSError("broken")))
+        patch.setattr("shutil.rmtree", mock.Mock(side_effect=OSError("broken")))
         with pytest.raises(OSError, match="broken"):
             act(removal)
     assert record.exists()
@@ -305,7 +310,7 @@ def test_unmounted_if_it_is_mounted(tools: Tools, monkeypatch: pytest.MonkeyPatc
 
 def test_capability_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     ensure = mock.Mock()
-    monkeypatch.setattr(work.file_capabilities, "ensure", ensure)
+    monkeypatch.setattr(file_capabilities, "ensure", ensure)
     act(Removal("capability", "/usr/sbin/libvirtd", "cap_net_admin"))
     ensure.assert_called_once_with("/usr/sbin/libvirtd", "absent", ["cap_net_admin"], True, dry=False)
 
@@ -323,14 +328,14 @@ APT = "apt-get --yes --quiet --option=DPkg::Lock::Timeout=300 --option=APT::Auto
 
 
 def test_packages_go(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work.shutil, "which", lambda name: name)
+    monkeypatch.setattr("shutil.which", lambda name: name)
     tools.answers = {f"{APT} --simulate": "Purg a [1]\nRemv b:amd64 [1]\n"}
     act(Removal("package", "a"), Removal("package", "b"))
     assert tools.told[-1] == f"env DEBIAN_FRONTEND=noninteractive {APT} purge -- a b"
 
 
 def test_packages_that_others_need_stay(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work.shutil, "which", lambda name: name)
+    monkeypatch.setattr("shutil.which", lambda name: name)
     tools.answers = {
         f"{APT} --simulate purge -- a b": "Purg a [1]\nPurg b [1]\nRemv theirs [1]\n",
         f"{APT} --simulate purge -- a": "Purg a [1]\nRemv theirs [1]\n",
@@ -341,7 +346,7 @@ def test_packages_that_others_need_stay(tools: Tools, monkeypatch: pytest.Monkey
 
 
 def test_packages_of_rpm(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work.shutil, "which", lambda _name: None)
+    monkeypatch.setattr("shutil.which", lambda _name: None)
     act(Removal("package", "a"))
     assert tools.told == ["rpm --erase --test a", "rpm --erase a"]
     tools.answers = {"rpm --erase --test": "error: Failed dependencies:\n\ta is needed by (installed) theirs-1\n"}
