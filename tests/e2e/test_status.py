@@ -121,7 +121,6 @@ BREAKS = {
     "chassis": (f"echo other >{SYSTEM_ID}", "chassis id"),
     "boot": ("systemctl disable hotstack-os.target", "hotstack-os.target"),
     "keeper": ("systemctl stop hotstack-os-libvirtd-capability.path", "capability"),
-    "libvirt": ("systemctl --user --machine=hotstack@ stop hotstack-os-libvirtd-session", "session libvirt"),
     "disabled": (
         f"openstack --os-cloud hotstack-os-admin compute service set --disable {HOST} nova-compute",
         "nova-compute",
