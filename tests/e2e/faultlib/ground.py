@@ -26,6 +26,7 @@ WRITER = "hotstack-faults-writer"
 UNITS = {"requests": "hotstack-faults-requests", "pings": "hotstack-faults-ping-", "commits": "hotstack-faults-commits"}
 SITE = "ansible-playbook hotstack.os.site"
 STATUS_PATIENCE = 90.0
+AFTER_CURE = 30.0
 CURES = 4
 
 PREPARE = f"""
@@ -260,7 +261,8 @@ class Ground:
             print(f"    status: {'; '.join(said)[:300]}\n    doing: {new[0]}", flush=True)
             used.append(new[0])
             self._do(new[0])
-            patience = fault.limit
+            # Where one cure is not enough, `status` names the next one.
+            patience = min(fault.limit, AFTER_CURE)
 
     def _do(self, command: str) -> None:
         """Do what somebody would type on the host."""
