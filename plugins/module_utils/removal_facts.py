@@ -286,8 +286,7 @@ def our_paths(subject: Subject) -> tuple[str, ...]:
         found |= {
             path for path in (subject.home, *subject.data_dirs, subject.build_cache) if path and os.path.isdir(path)
         }
-    if removal_plan.CLIENT in found and removal_plan.CLIENT_MARK not in readable(removal_plan.CLIENT):
-        found.discard(removal_plan.CLIENT)
+    found -= {path for path, mark in removal_plan.MARKS.items() if path in found and mark not in readable(path)}
     return tuple(sorted(found))
 
 
@@ -318,6 +317,14 @@ def forwarding() -> str:
 def nft_tables() -> tuple[str, ...]:
     """Return the tables of rules."""
     return tuple(line.removeprefix("table ") for line in answer("nft", "list", "tables").splitlines())
+
+
+def our_zones(names: Iterable[str]) -> tuple[str, ...]:
+    """Return those of firewalld's zones in effect that are ours: a file of somebody else says otherwise."""
+    files = {zone: f"/etc/firewalld/zones/{zone}.xml" for zone in ZONES if zone in names}
+    return tuple(
+        zone for zone, path in files.items() if not os.path.exists(path) or removal_plan.MARKS[path] in readable(path)
+    )
 
 
 def capabilities() -> dict[str, str]:
@@ -374,7 +381,7 @@ def read(subject: Subject, record: Record) -> Host:
         switch=switch(),
         addresses=addresses(subject),
         tables=nft_tables(),
-        zones=tuple(zone for zone in ZONES if zone in firewall),
+        zones=our_zones(firewall),
         trusted=tuple(trusted),
         forwarding=forwarding() == "1",
         running=other_networks(listed),

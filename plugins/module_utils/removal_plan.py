@@ -36,7 +36,6 @@ HOSTS = "/etc/hosts"
 HOSTS_MARKS = ("# BEGIN hotstack.os", "# END hotstack.os")
 CLOUDS = "/etc/openstack/clouds.yaml"
 CLIENT = "/usr/local/bin/openstack"
-CLIENT_MARK = "# Made by hotstack.os"
 OPENSTACK_DIRECTORY = ".config/openstack"
 
 # What a deployment has in system folders; a star stands for anything but a slash.
@@ -57,6 +56,13 @@ SYSTEM_FILES = (
     "/usr/local/sbin/hotstack-os",
     CLIENT,
 )
+# What is ours only with this text in it: somebody else may have a file of that name.
+MARKS = {
+    CLIENT: "# Made by hotstack.os",
+    "/etc/firewalld/zones/hotstack-os.xml": "SPDX-License-Identifier: Apache-2.0",
+    "/etc/firewalld/zones/hotstack-external.xml": "SPDX-License-Identifier: Apache-2.0",
+    "/etc/firewalld/policies/hotstack-os-out.xml": "SPDX-License-Identifier: Apache-2.0",
+}
 # Folders that a deployment makes where they are missing; they go when nothing is left in them.
 SYSTEM_FOLDERS = (
     "/etc/containers/networks",
@@ -124,7 +130,7 @@ class Subject:
 
     def folders(self) -> tuple[str, ...]:
         """Return the folders whose entries matter."""
-        return (*SYSTEM_FOLDERS, LINGER_FOLDER, *self.data_dirs) if self.everything else SYSTEM_FOLDERS
+        return (*SYSTEM_FOLDERS, LINGER_FOLDER, self.home, *self.data_dirs) if self.everything else SYSTEM_FOLDERS
 
 
 @dataclass(frozen=True)
@@ -378,7 +384,8 @@ def switch(subject: Subject, host: Host, record: Record) -> Iterator[Removal]:
         if name not in host.switch.bridges:
             continue
         found = host.switch.bridges[name]
-        if found.marked:
+        # ovn-controller makes one again that was removed under it, without our mark.
+        if found.marked or (name in former and former[name] is None):
             yield Removal("bridge", name)
             continue
         for port in found.ports:
@@ -410,7 +417,8 @@ def former_ids(subject: Subject, host: Host, record: Record) -> dict[str, str | 
 def former_config(subject: Subject, host: Host, record: Record) -> dict[str, str | None]:
     """Return the keys of other_config as they were."""
     known = record.get(OTHER_CONFIG)
-    if known is None and not any(name in host.switch.bridges for name in subject.bridges):
+    bridges = [host.switch.bridges[name] for name in subject.bridges if name in host.switch.bridges]
+    if known is None and not any(bridge.marked for bridge in bridges):
         return {}
     names = [key for key in host.switch.other_config if key.startswith(OVN_OTHER_CONFIG)]
     return {**dict.fromkeys((*OWN_OTHER_CONFIG, *names)), **(known or {})}
@@ -476,6 +484,9 @@ def account(subject: Subject, host: Host, record: Record) -> Iterator[Removal]:
         return
     if found.lingers and not former.get("lingers"):
         yield Removal("lingering", user)
+    home = record.get(PATHS, {}).get(subject.home)
+    if home and subject.home in host.paths and not as_before(subject.home, home, host, ()):
+        yield Removal("data", subject.home, "as it was", data={"former": home, "record": subject.record_file})
     wanted = (former.get("comment", ""), former.get("shell", ""), tuple(former.get("groups", ())))
     if (found.comment, found.shell, found.groups) != wanted:
         yield Removal("account", user, "comment, shell and groups as they were", data=former)

@@ -317,6 +317,9 @@ def stop_lingering(removals: list[Removal]) -> None:
         run("loginctl", "disable-linger", name)
         with suppress(FileNotFoundError):
             os.unlink(f"{removal_plan.LINGER_FOLDER}/{name}")
+        if not answer("loginctl", "show-user", "--property=Sessions", "--value", name).strip():
+            with suppress(KeyError):
+                run("systemctl", "stop", f"user@{pwd.getpwnam(name).pw_uid}.service")
 
 
 def stop_managers(removals: list[Removal]) -> None:

@@ -91,6 +91,13 @@ def host_before(lab: Lab, before_deployment: dict[str, dict[str, str]]) -> snaps
 
 
 @pytest.fixture(scope="session")
+def host_again(lab: Lab) -> snapshot.Snapshot:
+    """Return the same once there are things with the names of ours; ask for it while nothing is deployed."""
+    foreign.make_namesakes(lab)
+    return snapshot.take(lab)
+
+
+@pytest.fixture(scope="session")
 def first_deployment(lab: Lab, host_before: snapshot.Snapshot) -> Play:
     """Deploy for the first time."""
     assert host_before

@@ -46,6 +46,19 @@ virsh="virsh --quiet --connect=qemu:///system"
 $virsh domstate foreign | grep -q running || $virsh start foreign
 """
 
+# What is called like ours, and is not.
+NAMESAKES = """
+set -eu
+useradd --system --comment Somebody --home-dir /var/lib/hotstack --create-home --shell /usr/sbin/nologin hotstack
+mkdir -m 0700 /var/lib/hotstack-os
+echo theirs >/var/lib/hotstack-os/theirs
+mkdir -p /etc/openstack
+printf 'clouds:\\n  theirs:\\n    region_name: Somewhere\\n' >/etc/openstack/clouds.yaml
+echo '<zone><short>theirs</short><port port="4712" protocol="tcp"/></zone>' >/etc/firewalld/zones/hotstack-os.xml
+firewall-cmd --reload
+ovs-vsctl set Open_vSwitch . external_ids:hostname=theirs external_ids:ovn-cms-options=theirs other_config:vlan-limit=1
+"""
+
 # What lasts, and what runs; a reboot ends what runs, ours or not.
 LOOK = """
 import json, subprocess, sys
@@ -91,6 +104,11 @@ def make(lab: Lab) -> None:
 def go_on(lab: Lab) -> None:
     """Let all of it run again after a reboot, which ends what runs."""
     lab.shell(GO_ON)
+
+
+def make_namesakes(lab: Lab) -> None:
+    """Make a user, folders, a file, a zone and keys of Open vSwitch that have the names of ours."""
+    lab.shell(NAMESAKES)
 
 
 def look(lab: Lab) -> dict[str, dict[str, str]]:

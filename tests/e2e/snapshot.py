@@ -36,6 +36,8 @@ EXCEPT = {
     "/etc/gshadow-": "what a file was before its last change",
     "/etc/.pwd.lock": "empty, made by whoever asks for a user",
     "/etc/openvswitch/conf.db": "seen through ovs-vsctl",
+    "/var/lib/openvswitch/conf.db": "seen through ovs-vsctl",
+    "/var/lib/libuuid": "of the host's uuidd, which whoever asks for a UUID starts",
     "/etc/openvswitch/.conf.db.~lock~": "of Open vSwitch's database",
     "/etc/hotstack-lab/machine": "what the machine around tells the lab host",
     "/etc/environment": "what the machine around tells the lab host",
@@ -53,7 +55,13 @@ EXCEPT = {
 
 
 # Units that come and go by themselves; health checks of podman have a number for a name.
-PASSING = "[0-9a-f]{64}-|podman|apt-|dpkg-|logrotate|systemd-(tmpfiles|hostnamed|timedated)"
+PASSING = "[0-9a-f]{64}-|podman|netavark-dhcp|apt-|dpkg-|logrotate|uuidd|systemd-(tmpfiles|hostnamed|timedated)"
+# Units that run at the first boot alone.
+PASSING += "|ldconfig|systemd-(journal-catalog-update|sysusers|update-done)"
+# Interfaces that get another address at each boot, or another name at each start of a container.
+OUTER = ("eth0", "veth")
+# Processes of such units.
+PASSING_PROCESSES = "/usr/lib/podman/netavark dhcp-proxy|/usr/sbin/uuidd "
 
 
 def say(*command):
@@ -79,6 +87,9 @@ def files():
                 continue
             try:
                 known = os.lstat(path)
+                if path.startswith("/var/lib/libvirt/qemu/domain-"):
+                    # A running guest's own, by the number of its start.
+                    continue
                 said = f"{unnumbered(path)} {stat.filemode(known.st_mode)} {known.st_uid}:{known.st_gid}"
                 for name in sorted(os.listxattr(path, follow_symlinks=False)):
                     said += f" {name}={os.getxattr(path, name, follow_symlinks=False).hex()}"
@@ -96,6 +107,7 @@ def unnumbered(text):
     # Names that podman numbers or draws by lot.
     text = re.sub(r"\bveth\d+(@\w+)?\b", "veth", text)
     text = re.sub(r"\bdomain-\d+-", "domain-", text)
+    text = re.sub(r"\bnet:\[\d+\]", "net", text)
     return re.sub(r"netns-[0-9a-f-]{36}( \(id: \d+\))?", "netns", text)
 
 
@@ -111,14 +123,14 @@ def interfaces():
 def addresses():
     found = []
     for link in json.loads(say("ip", "-json", "address")):
-        if not link["ifname"].startswith("veth"):
+        if not link["ifname"].startswith(OUTER):
             found += [f"{link['ifname']} {a['local']}/{a['prefixlen']}" for a in link.get("addr_info", [])]
-    return sorted(found)
+    return sorted(line for line in found if " fe80:" not in line)
 
 
 def routes():
     listed = [line for version in ("-4", "-6") for line in lines("ip", version, "route", "show", "table", "all")]
-    return [unnumbered(line) for line in listed]
+    return [line for line in listed if not re.search(rf" fe80:| dev ({'|'.join(OUTER)})", line)]
 
 
 def switch():
@@ -181,7 +193,7 @@ def processes():
             owner = os.stat(folder).st_uid
         except OSError:
             continue
-        if command and int(os.path.basename(folder)) not in above:
+        if command and not re.match(PASSING_PROCESSES, command) and int(os.path.basename(folder)) not in above:
             found.append(unnumbered(f"{owner} {command}"))
     return sorted(found)
 

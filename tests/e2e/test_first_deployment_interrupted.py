@@ -10,7 +10,7 @@ from lab import PREFIX, Lab, Play
 
 
 def test_clean_takes_all_but_the_images_away(deployed: Lab, host_before: snapshot.Snapshot) -> None:
-    """Go back to a host without a deployment, with a guest running; the images stay, as on a host that had one before."""
+    """Go back to a host without a deployment, from one with a guest; the images stay, as they may on a host."""
     server = ("server", "create", "--image", "cirros", "--flavor", "hotstack.small", "--network", "private", "--wait")
     openstack(deployed, *server, "doomed")
     foreign.go_on(deployed)
@@ -25,8 +25,9 @@ def test_clean_takes_all_but_the_images_away(deployed: Lab, host_before: snapsho
     assert foreign.look(deployed) == running
 
 
-def test_killed_before_the_services(deployed: Lab) -> None:
+def test_killed_before_the_services(deployed: Lab, host_again: snapshot.Snapshot) -> None:
     """Kill it while the host is prepared, as soon as there are credentials."""
+    assert host_again
     with deployed.play_in_background():
         deployed.wait(
             lambda: deployed.attempt("test", "-e", "/var/lib/hotstack-os/credentials.json").returncode == 0,

@@ -210,7 +210,7 @@ def test_homes_are_of_people() -> None:
     assert "/root" in facts.homes()
 
 
-@pytest.mark.parametrize(("text", "is_ours"), [(removal_plan.CLIENT_MARK, True), ("#!/bin/sh", False)])
+@pytest.mark.parametrize(("text", "is_ours"), [("# Made by hotstack.os", True), ("#!/bin/sh", False)])
 def test_paths_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, is_ours: bool) -> None:
     client = tmp_path / "openstack"
     client.write_text(text)
@@ -218,7 +218,7 @@ def test_paths_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: st
     (tmp_path / "lost").symlink_to("nowhere")
     data = tmp_path / "data"
     data.mkdir()
-    monkeypatch.setattr(removal_plan, "CLIENT", str(client))
+    monkeypatch.setattr(removal_plan, "MARKS", {str(client): "# Made by hotstack.os"})
     monkeypatch.setattr(removal_plan, "SYSTEM_FILES", (str(client), f"{tmp_path}/hotstack-os*", f"{tmp_path}/lost"))
     monkeypatch.setattr(removal_plan, "HOST_FILES", ())
     found = facts.our_paths(Subject(everything=True, home=f"{tmp_path}/home", data_dirs=(str(data),)))
@@ -244,6 +244,13 @@ def test_tables_and_packages(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> N
     assert facts.installed_packages() == ("crun", "podman")
     monkeypatch.setattr("shutil.which", lambda _name: None)
     assert facts.installed_packages() == ("crun", "podman")
+
+
+def test_zones_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert facts.our_zones(["public", "hotstack-os"]) == ("hotstack-os",)
+    monkeypatch.setattr(facts, "readable", lambda _path: "<zone/>")
+    monkeypatch.setattr("os.path.exists", lambda _path: True)
+    assert facts.our_zones(["public", "hotstack-os"]) == ()
 
 
 def test_capabilities_of_daemons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

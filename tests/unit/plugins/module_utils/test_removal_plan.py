@@ -217,7 +217,7 @@ def test_folder_of_the_network_and_of_lingering_go_too() -> None:
 
 
 def test_guests_of_a_user_of_others_stay() -> None:
-    record = {"users": {"hotstack": FORMER}}
+    record: dict[str, Any] = {"users": {"hotstack": FORMER}}
     home = ("/var/lib/hotstack", "/var/lib/hotstack/.config/libvirt/qemu/notapet-1.xml")
     lines = said(ALL, record, account=THEIRS, session=WHOLE["session"], session_enabled=True, paths=home)
     assert lines == [
@@ -227,6 +227,11 @@ def test_guests_of_a_user_of_others_stay() -> None:
         "lingering of hotstack",
         "user hotstack: comment, shell and groups as they were",
     ]
+    record["paths"] = {"/var/lib/hotstack": {**FOLDER, "entries": [".bashrc"]}}
+    host = {"paths": home[:1], "entries": {home[0]: (".bashrc", ".cache")}, "account": THEIRS}
+    assert "data in /var/lib/hotstack: as it was" in said(ALL, record, **host)
+    host = {**host, "entries": {home[0]: (".bashrc",)}, "files": {home[0]: FOLDER}}
+    assert "data in /var/lib/hotstack: as it was" not in said(ALL, record, **host)
     former = Account(uid=990, comment="Somebody", shell="/bin/false", groups=("video",))
     assert said(ALL, record, account=former) == []
 
@@ -304,6 +309,20 @@ def test_bridge_of_others_loses_what_ovn_gave_it() -> None:
         "bridge hot-ex: datapath and MTU as they were",
     ]
     assert said(ALL, record, switch=Switch({"hot-ex": Bridge(mtu=1500)})) == []
+
+
+@pytest.mark.parametrize(
+    ("bridge", "record", "goes"),
+    [
+        (Bridge(marked=True), {}, True),
+        (Bridge(), {}, False),
+        (Bridge(), {"ovs_bridges": {"hot-int": None}, "ovs_other_config": {"vlan-limit": None}}, True),
+    ],
+    ids=["marked", "unmarked", "made again by OVN"],
+)
+def test_bridge_goes_with_the_keys_of_its_ovn(bridge: Bridge, record: Any, goes: bool) -> None:
+    lines = ["bridge hot-int", "Open vSwitch's other_config:vlan-limit: removed"] if goes else []
+    assert said(ALL, record, switch=Switch({"hot-int": bridge}, other_config={"vlan-limit": "0"})) == lines
 
 
 # --- firewall and kernel

@@ -211,7 +211,13 @@ def test_lingering_ends(tools: Tools, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(removal_plan, "LINGER_FOLDER", str(tmp_path))
     (tmp_path / "a").touch()
     act(Removal("lingering", "a"))
-    assert (tools.told, list(tmp_path.iterdir())) == (["loginctl disable-linger a"], [])
+    asked = "loginctl show-user --property=Sessions --value"
+    assert (tools.told, list(tmp_path.iterdir())) == (["loginctl disable-linger a", f"{asked} a"], [])
+    act(Removal("lingering", US.pw_name))
+    assert tools.told[-1] == f"systemctl stop user@{US.pw_uid}.service"
+    tools.answers = {asked: "7\n"}
+    act(Removal("lingering", US.pw_name))
+    assert tools.told[-1] == f"{asked} {US.pw_name}"
 
 
 # --- files
