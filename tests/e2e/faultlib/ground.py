@@ -188,14 +188,16 @@ class Ground:
             return {"well": False, "checks": [], "causes": []}
         return found
 
-    def settle(self, patience: float) -> dict[str, Any]:
-        """Return what `status` says once all is well, or time is up: workers report at intervals."""
+    def settle(self, patience: float) -> tuple[dict[str, Any], bool]:
+        """Return what `status` says once all is well, or time is up, and whether it said something else before."""
         end = time.monotonic() + patience
+        waited = False
         while True:
             status = self.status()
             if status["well"] or time.monotonic() > end:
-                return status
-            time.sleep(2)
+                return status, waited
+            waited = True
+            time.sleep(1)
 
     def measure(self, fault: Fault) -> results.Result:
         """Do one fault and see what comes of it."""
@@ -251,7 +253,10 @@ class Ground:
         while True:
             # After a cure nothing need be another process any more.
             health = self.look({} if used else affected, since, patience)
-            status = self.settle(5.0 if fault.stays and not used else STATUS_PATIENCE if not health["left"] else 0.0)
+            patience = 5.0 if fault.stays and not used else STATUS_PATIENCE if not health["left"] else 0.0
+            status, waited = self.settle(patience)
+            if status["well"] and waited and not health["left"]:
+                health["seconds"] = time.time() - since
             said = results.complaints(status)
             new = [command for command in results.cures(status) if command not in used]
             if (status["well"] and not health["left"]) or not new or len(used) >= CURES:
