@@ -278,8 +278,8 @@ def secrets(subject: Subject) -> tuple[str, ...]:
 def our_paths(subject: Subject) -> tuple[str, ...]:
     """Return what of ours lies on the disk; links count as themselves."""
     found = {path for pattern in subject.patterns() for path in glob.glob(pattern)}
-    found |= {path for pattern in subject.patterns() if "*" not in pattern and os.path.lexists(path := pattern)}
     # A link that leads nowhere is found by its name only.
+    found |= {pattern for pattern in subject.patterns() if os.path.lexists(pattern)}
     for folder in glob.glob("/etc/systemd/system/*.wants"):
         found |= {f"{folder}/{name}" for name in os.listdir(folder) if name.startswith("hotstack-os")}
     if subject.everything:

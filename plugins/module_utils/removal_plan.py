@@ -310,7 +310,7 @@ def plan(subject: Subject, host: Host, record: Record) -> Plan:
     if subject.everything:
         removals += session(subject, host, record)
         removals += switch(subject, host, record)
-    if subject.network in host.networks:
+    if subject.network in host.networks and not host.others:
         removals.append(Removal("network", subject.network))
     files = list(system_files(subject, host, record))
     removals += files
@@ -329,7 +329,7 @@ def plan(subject: Subject, host: Host, record: Record) -> Plan:
         removals += states(subject, host, record)
         removals += packages(host, record) if subject.packages else []
         kept += unknown(subject, host, record)
-    kept += [f"container {name}, which is not ours, uses our network or images" for name in host.others]
+    kept += [f"container {name}, which is not ours, with what it uses of ours" for name in host.others]
     return Plan(tuple(in_order(removals)), tuple(kept))
 
 

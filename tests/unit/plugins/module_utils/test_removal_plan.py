@@ -467,8 +467,10 @@ def test_base_image_goes_if_it_was_not_there(record: Any, goes: bool) -> None:
     assert ("image debian:trixie-slim" in said(ALL, record, base_image=True)) is goes
 
 
-def test_containers_of_others_are_named() -> None:
-    assert kept(ALL, others=("theirs",)) == ["container theirs, which is not ours, uses our network or images"]
+def test_containers_of_others_keep_what_they_use() -> None:
+    host = {"others": ("theirs",), "networks": ("hotstack-os",)}
+    assert kept(ALL, **host) == ["container theirs, which is not ours, with what it uses of ours"]
+    assert said(ALL, **host) == []
 
 
 def test_packages_go_that_were_installed() -> None:
