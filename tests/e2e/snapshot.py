@@ -113,6 +113,7 @@ def unnumbered(text):
     # Names that podman numbers or draws by lot.
     text = re.sub(r"\bveth\d+(@\w+)?\b", "veth", text)
     text = re.sub(r"\bdomain-\d+-", "domain-", text)
+    text = re.sub(r"\bfd=\d+", "fd", text)
     text = re.sub(r"\bnet:\[\d+\]", "net", text)
     return re.sub(r"netns-[0-9a-f-]{36}( \(id: \d+\))?", "netns", text)
 
