@@ -468,7 +468,7 @@ def test_base_image_goes_if_it_was_not_there(record: Any, goes: bool) -> None:
 
 
 def test_containers_of_others_keep_what_they_use() -> None:
-    host = {"others": ("theirs",), "networks": ("hotstack-os",)}
+    host: dict[str, Any] = {"others": ("theirs",), "networks": ("hotstack-os",)}
     assert kept(ALL, **host) == ["container theirs, which is not ours, with what it uses of ours"]
     assert said(ALL, **host) == []
 
