@@ -207,6 +207,7 @@ class LabHost:
         self.require_running()
         with self.phases.phase("power cut" if hard else "reboot"):
             self.podman.run("kill" if hard else "stop", self.paths.name)
+            self.podman.run("wait", self.paths.name)
             self.give()
             self.podman.run("start", self.paths.name)
             self.wait_booted()
