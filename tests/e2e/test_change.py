@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -133,7 +134,7 @@ def kept(deployed: Lab) -> Iterator[None]:
 def test_settings_and_passwords(deployed: Lab, services: list[str], guests: dict[str, Guest]) -> None:
     """Change ten of them at once: exactly the services that use them start again, as foretold."""
     changed = {name: value for name, (value, _services) in SETTINGS.items()}
-    given = dict.fromkeys(GIVEN_SECRETS, "aNotherStats123")
+    given = {name: secrets.token_hex(12) for name in GIVEN_SECRETS}
     expected = [services for _value, services in SETTINGS.values()] + [*SECRETS.values(), *GIVEN_SECRETS.values()]
     assert sum(map(len, expected)) == len(set().union(*expected))
 
@@ -188,11 +189,11 @@ REFUSED = {
 @pytest.mark.parametrize(("settings", "sentences"), REFUSED.values(), ids=REFUSED)
 def test_what_can_not_change_is_refused(deployed: Lab, settings: dict[str, Any], sentences: list[str]) -> None:
     """Refuse before anything is done, and say why."""
-    before, secrets = starts(deployed), deployed.run("sha256sum", "/var/lib/hotstack-os/credentials.json")
+    before, digest = starts(deployed), deployed.run("sha256sum", "/var/lib/hotstack-os/credentials.json")
     play = deployed.deploy(*options(**settings), check=False)
     assert play.status != 0
     assert play.changed == 0
     assert [line for line in sentences if line not in play.output] == []
     assert starts(deployed) == before
-    assert deployed.run("sha256sum", "/var/lib/hotstack-os/credentials.json") == secrets
+    assert deployed.run("sha256sum", "/var/lib/hotstack-os/credentials.json") == digest
     assert deployed.attempt("test", "-e", "/srv/moved").returncode != 0
