@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -51,19 +50,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER))
 
 
-def layers(*, one_shot: bool) -> dict[str, list[str]]:
-    """Return the services of each layer in their order, from the layers' own definitions."""
-    site = yaml.safe_load((ROOT / "playbooks/site.yml").read_text())
-    lines = yaml.safe_load((ROOT / "roles/settings/defaults/main/services.yml").read_text())["hotstack_os_services"]
-    found = {}
-    for role in (str(role).removeprefix("hotstack.os.") for role in site[0]["roles"]):
-        variables = ROOT / "roles" / role / "vars/main.yml"
-        data = yaml.safe_load(variables.read_text()) if variables.exists() else {}
-        names = [line["name"] for line in (data or {}).get(f"{role}_containers", [])]
-        found[role] = [name for name in names if bool(lines[name].get("one_shot")) == one_shot]
-    return {role: names for role, names in found.items() if names}
-
-
 @pytest.fixture(scope="session")
 def lab() -> Lab:
     """Return the lab host, which runs already."""
@@ -73,7 +59,8 @@ def lab() -> Lab:
 @pytest.fixture(scope="session")
 def services() -> list[str]:
     """Return the services that should run all the time."""
-    return [name for names in layers(one_shot=False).values() for name in names]
+    lines = yaml.safe_load((ROOT / "roles/settings/defaults/main/services.yml").read_text())["hotstack_os_services"]
+    return [name for name, line in lines.items() if not line.get("one_shot")]
 
 
 @pytest.fixture(scope="session")
@@ -124,10 +111,3 @@ def deployment(request: pytest.FixtureRequest) -> None:
     """Let a module whose tests do not ask for it start on a deployed host too."""
     if request.path.stem not in WITHOUT_DEPLOYMENT:
         request.getfixturevalue("deployed")
-
-
-def pytest_generate_tests(metafunc: Any) -> None:
-    """Run a test that asks for `layer` once for each, with its services."""
-    if "layer" in metafunc.fixturenames:
-        found = layers(one_shot=False)
-        metafunc.parametrize("layer", found.values(), ids=found)
