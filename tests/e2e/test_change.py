@@ -48,18 +48,30 @@ KEPT = "/root/hotstack-test-credentials.json"
 
 # Runs in the lab host, so that the secrets stay there: tries earlier and present ones where they are used.
 TRY = r"""
-import json, subprocess, sys, urllib.error, urllib.request
-
-def inside(container, *command, data):
-    command = ["podman", "exec", "--interactive", f"hotstack-os-{container}", *command]
-    return subprocess.run(command, input=data, text=True, capture_output=True, timeout=120).returncode == 0
+import json, socket, struct, subprocess, sys, urllib.error, urllib.request
 
 def database(user, password):
     options = f"[client]\nhost=172.31.0.3\nuser={user}\npassword={password}\n"
-    return inside("mariadb", "mariadb", "--defaults-file=/dev/stdin", "--execute=SELECT 1", data=options)
+    command = ["podman", "exec", "--interactive", "hotstack-os-mariadb"]
+    command += ["mariadb", "--defaults-file=/dev/stdin", "--execute=SELECT 1"]
+    return subprocess.run(command, input=options, text=True, capture_output=True, timeout=60).returncode == 0
+
+def frame(stream):
+    head = stream.read(7)
+    return stream.read(struct.unpack(">BHI", head)[2] + 1)[:4] if head else b""
 
 def messaging(user, password):
-    return inside("rabbitmq", "rabbitmqctl", "--quiet", "authenticate_user", user, data=password)
+    # Connection.Start-Ok; who is let in gets Connection.Tune, others a closed connection.
+    answer = f"\0{user}\0{password}".encode()
+    method = struct.pack(">HHI", 10, 11, 0) + b"\5PLAIN" + struct.pack(">I", len(answer)) + answer + b"\5en_US"
+    with socket.create_connection(("172.31.0.4", 5672), timeout=60) as connection, connection.makefile("rb") as stream:
+        connection.sendall(b"AMQP\0\0\x09\1")
+        assert frame(stream) == struct.pack(">HH", 10, 10)
+        connection.sendall(struct.pack(">BHI", 1, 0, len(method)) + method + b"\xce")
+        try:
+            return frame(stream) == struct.pack(">HH", 10, 30)
+        except ConnectionResetError:
+            return False
 
 def keystone(user, password, domain="Default"):
     who = {"name": user, "domain": {"name": domain}, "password": password}
