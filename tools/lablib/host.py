@@ -203,7 +203,7 @@ class LabHost:
         os.execvpe(whole[0], whole, self.podman.env)
 
     def reboot(self, *, hard: bool = False) -> None:
-        """Stop the lab host as systemd does at power-off, or kill all in it at once, and start it with an empty /run."""
+        """Stop the lab host as systemd does at power-off, or kill all of it, and start it with an empty /run."""
         self.require_running()
         with self.phases.phase("power cut" if hard else "reboot"):
             self.podman.run("kill" if hard else "stop", self.paths.name)
