@@ -136,7 +136,8 @@ def build_environment(parameters: dict[str, Any], inherited: dict[str, str]) -> 
 
 def bootstrap_command(parameters: dict[str, Any], suite: str, archive: str) -> list[str]:
     """Return the command that makes a root filesystem of the distribution's packages."""
-    command = ["mmdebstrap", "--variant=minbase", "--format=tar"]
+    # As root mmdebstrap makes / a private mount, which is to be no business of the host.
+    command = ["unshare", "--mount", "mmdebstrap", "--variant=minbase", "--format=tar"]
     command += [f"--dpkgopt={option}" for option in UNPACK_OPTIONS]
     # The base image brings its own dpkg.conf.
     command.append('--customize-hook=rm "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"')

@@ -69,7 +69,8 @@ def exists(podman: Podman, reference: str) -> bool:
 def bootstrap(podman: Podman, paths: Paths) -> None:
     """Install a minimal Debian into an archive and import it."""
     archive = paths.state / "base.tar"
-    command = ["mmdebstrap", "--variant=minbase", f"--include={BASE_PACKAGES}"]
+    # As root mmdebstrap makes / a private mount, which is to be no business of the machine.
+    command = ["unshare", "--mount", "mmdebstrap", "--variant=minbase", f"--include={BASE_PACKAGES}"]
     command += [f"--aptopt={line.rstrip(';')}" for line in apt_options()]
     try:
         process.run_logged([*command, SUITE, str(archive)], paths.logs / "bootstrap.log")
