@@ -61,10 +61,15 @@ class Guest:
         self.lab.wait(lambda: openstack(self.lab, *state) == "available", f"the volume {volume} is available", 60)
 
 
-def boot(lab: Lab) -> dict[str, Guest]:
-    """Boot both guests and return them once they let in."""
+def provide_key(lab: Lab) -> None:
+    """Make the key that the guests let in."""
     lab.shell(f"test -e {KEY} || ssh-keygen -q -t ed25519 -N '' -f {KEY}")
     openstack(lab, "keypair", "create", "--public-key", f"{KEY}.pub", KEYPAIR)
+
+
+def boot(lab: Lab) -> dict[str, Guest]:
+    """Boot both guests and return them once they let in."""
+    provide_key(lab)
     common = ("--flavor", FLAVOR, "--network", "private", "--key-name", KEYPAIR)
     openstack(lab, "server", "create", "--image", IMAGE, *common, NAMES[0])
     openstack(lab, "server", "create", "--image", IMAGE, "--boot-from-volume", "1", *common, "--wait", NAMES[1])

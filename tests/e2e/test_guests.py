@@ -6,13 +6,12 @@ from __future__ import annotations
 import foreign
 import pytest
 from guests import NAMES, Guest, openstack, pings
-from lab import PREFIX, Lab
+from lab import PREFIX, VIRSH, Lab
 
 DATA = "/var/lib/hotstack-os"
 SYSTEMCTL = "systemctl --user --machine=hotstack@"
 SESSION = "hotstack-os-libvirtd-session.service"
 KILL_SESSION = f"{SYSTEMCTL} kill --kill-whom=main --signal=KILL {SESSION}"
-VIRSH = 'virsh -c "qemu:///session?socket=/run/user/$(id -u hotstack)/libvirt/libvirt-sock" --quiet'
 
 # Each line of the listing: kind, mode, owner, group, path below the data root.
 LIST = f"find {DATA}/nova-instances {DATA}/cinder-nfs {DATA}/nova-mnt -printf '%y %m %u %g %P\\n'"

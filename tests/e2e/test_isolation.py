@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import foreign
-from lab import Lab
+from lab import VIRSH, Lab
 
 Look = dict[str, dict[str, str]]
 
@@ -28,6 +28,5 @@ def test_no_guest_of_the_system_is_ours(deployed: Lab) -> None:
     """Ask Nova and the session for the foreign domain."""
     command = "virsh --quiet list --all --name"
     assert "foreign" not in deployed.run("podman", "exec", "hotstack-os-nova-compute", *command.split()).split()
-    uri = "qemu:///session?socket=/run/user/$(id -u hotstack)/libvirt/libvirt-sock"
-    assert "foreign" not in deployed.shell(f'virsh --connect "{uri}" --quiet list --all --name').split()
+    assert "foreign" not in deployed.shell(f"{VIRSH} list --all --name").split()
     assert deployed.attempt("podman", "exec", "hotstack-os-nova-compute", "test", "-e", "/run/libvirt").returncode != 0

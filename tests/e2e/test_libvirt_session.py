@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from lab import Lab
+from lab import VIRSH, Lab
 
-SOCKET = "qemu:///session?socket=/run/user/$(id -u hotstack)/libvirt/libvirt-sock"
 UNIT = "hotstack-os-libvirtd-session.service"
 PROGRAM = "/usr/sbin/libvirtd"
 COPY = "/usr/local/libexec/hotstack-os/libvirtd"
@@ -30,7 +29,7 @@ DOMAIN = """
 # Everything at once: each look into the lab host takes its time.
 LOOK = f"""
 pid=$(systemctl --user --machine=hotstack@ show --property=MainPID --value {UNIT})
-guests=$(virsh --quiet --connect "{SOCKET}" list --all --name 2>&1) && answers=true || answers=false
+guests=$({VIRSH} list --all --name 2>&1) && answers=true || answers=false
 cmp --silent {PROGRAM} {COPY} && same=true || same=false
 guest=$(pgrep --uid hotstack --full "guest={GUEST}" | tail -n 1)
 cat <<END
@@ -65,7 +64,7 @@ def look(lab: Lab) -> Look:
 
 def virsh(lab: Lab, *words: str, data: str | None = None) -> str:
     """Ask the session libvirt as root."""
-    command = f'virsh --quiet --connect "{SOCKET}" "$@"'
+    command = f'{VIRSH} "$@"'
     return lab.run("sh", "-c", command, "sh", *words, data=data, timeout=60).strip()
 
 
