@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import status_checks, status_text
+from . import status_text
 from .container_plan import PREFIX, UNIT_DIRECTORY, service_unit
+from .status_report import Report, causes
 
 Settings = Mapping[str, Any]
 
@@ -218,14 +219,14 @@ def member(name: str) -> str:
 
 def first_page(
     settings: Settings,
-    report: status_checks.Report,
+    report: Report,
     outcomes: Sequence[Outcome],
     last_words: Mapping[str, str],
     now: float,
 ) -> str:
     """Return where to begin: the most probable causes, and what could not be collected."""
     services = settings["hotstack_os_services"]
-    behind = status_checks.causes(report, services)
+    behind = causes(report, services)
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
     lines = [
         f"OpenStack {settings['hotstack_os_release']} on {settings['hotstack_os_host_name']}, {when}",

@@ -20,9 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-from . import diagnosis, status_checks, status_cloud, status_text
+from . import diagnosis, status_cloud, status_text
 from .diagnosis import Item, Outcome
 from .secret_masks import Masker, secrets_in_clouds
+from .status_report import Report, causes
 
 WORKERS = 4
 # Files that hold nothing but a secret, below the data directory.
@@ -126,7 +127,7 @@ class Archive:
 class Diagnosis:
     """Collects everything for one archive."""
 
-    def __init__(self, settings: Mapping[str, Any], report: status_checks.Report, seconds: float) -> None:
+    def __init__(self, settings: Mapping[str, Any], report: Report, seconds: float) -> None:
         self.settings, self.report, self.seconds = settings, report, seconds
         self.mask = Masker(read_secrets(settings))
         try:
@@ -204,7 +205,7 @@ class Diagnosis:
         """Return what the services said last that are the causes."""
         services = self.settings["hotstack_os_services"]
         found: dict[str, str] = {}
-        for line, _followers in status_checks.causes(self.report, services):
+        for line, _followers in causes(self.report, services):
             if line.name in services and len(found) < WORKERS:
                 command = (
                     "journalctl",

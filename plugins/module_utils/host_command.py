@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import diagnosis_archive, status_checks, status_readers, status_text
+from . import diagnosis_archive, status_checks, status_readers, status_report, status_services, status_text
 
 SETTINGS = "/etc/hotstack-os/deployment.json"
 PATIENCE = 3.0
@@ -37,23 +37,23 @@ def read_settings(path: str) -> tuple[dict[str, Any], float]:
             written = os.fstat(file.fileno()).st_mtime
             settings = json.load(file)
     except FileNotFoundError:
-        raise HostCommandError(f"There is no {path}: nothing was deployed here; run {status_checks.SITE}.") from None
+        raise HostCommandError(f"There is no {path}: nothing was deployed here; run {status_report.SITE}.") from None
     except ValueError:
-        raise HostCommandError(f"{path} is no JSON; run {status_checks.SITE}.") from None
+        raise HostCommandError(f"{path} is no JSON; run {status_report.SITE}.") from None
     return settings, written
 
 
-def find_out(settings: Mapping[str, Any], written: float, patience: float) -> status_checks.Report:
+def find_out(settings: Mapping[str, Any], written: float, patience: float) -> status_report.Report:
     """Return the state of the deployment."""
     reader = status_readers.Reader(settings, written, patience)
     facts = reader.read()
-    bad = [] if "units" in facts.errors else status_checks.not_ready(settings, facts)
+    bad = [] if "units" in facts.errors else status_services.not_ready(settings, facts)
     if bad:
         reader.explain(bad[:MOST_EXPLAINED])
     return status_checks.report(settings, facts)
 
 
-def look(path: str, patience: float) -> tuple[dict[str, Any], status_checks.Report]:
+def look(path: str, patience: float) -> tuple[dict[str, Any], status_report.Report]:
     """Return the settings of the deployment and its state."""
     if os.geteuid() != 0:
         raise HostCommandError("Only root can tell: run it with sudo.")
@@ -79,9 +79,9 @@ def diagnose(path: str, patience: float, folder: str) -> tuple[str, list[str]]:
     return archive, problems(settings, report)
 
 
-def problems(settings: Mapping[str, Any], report: status_checks.Report) -> list[str]:
+def problems(settings: Mapping[str, Any], report: status_report.Report) -> list[str]:
     """Return the causes of what is not well, each as a sentence with the next command."""
-    behind = status_checks.causes(report, settings["hotstack_os_services"])
+    behind = status_report.causes(report, settings["hotstack_os_services"])
     return [f"{line.name}: {line.cause}. Next: {line.command}" for line, _followers in behind]
 
 

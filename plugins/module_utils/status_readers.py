@@ -22,8 +22,8 @@ from typing import Any
 
 from . import file_capabilities, processes, service_units, status_cloud, status_facts
 from .container_plan import PREFIX, service_unit, unit_file
-from .status_checks import CLOCK_KEEPERS
 from .status_facts import Facts
+from .status_host import CLOCK_KEEPERS
 
 Settings = Mapping[str, Any]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from .status_checks import ORDER, SERVICE, Line, Report, causes
+from .status_report import ORDER, SERVICE, Line, Report, causes
 
 HEAD = ("SERVICE", "UNIT", "HEALTH", "SINCE", "RESTARTS", "IMAGE", "MEMORY", "ADDRESS")
 MIB = 2**20

@@ -18,7 +18,7 @@ import pytest
 from ansible_collections.hotstack.os.plugins.module_utils import diagnosis, diagnosis_archive, status_cloud
 from ansible_collections.hotstack.os.plugins.module_utils.diagnosis import Item, Outcome
 from ansible_collections.hotstack.os.plugins.module_utils.diagnosis_archive import DiagnosisError
-from ansible_collections.hotstack.os.plugins.module_utils.status_checks import Line, Report, Row
+from ansible_collections.hotstack.os.plugins.module_utils.status_report import Line, Report, Row
 
 SECRETS = {"admin_password": "Adm1n/+s3cret", "nova_database_password": "d4tab4se-pw"}
 SERVICES: dict[str, Any] = {

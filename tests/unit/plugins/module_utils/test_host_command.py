@@ -20,8 +20,9 @@ from ansible_collections.hotstack.os.plugins.module_utils import (
     status_cloud,
     status_facts,
     status_readers,
+    status_ties,
 )
-from ansible_collections.hotstack.os.plugins.module_utils.status_checks import Line, Report
+from ansible_collections.hotstack.os.plugins.module_utils.status_report import Line, Report
 
 ROOT = Path(__file__).resolve().parents[4]
 LINES = {"well": Line("host", "clock", "synchronised"), "bad": Line("host", "clock", "wrong", "slow", "timedatectl")}
@@ -116,6 +117,6 @@ def test_settings_that_the_command_reads_are_written() -> None:
 
 def test_workers_are_on_the_map() -> None:
     settings = yaml.safe_load((ROOT / "roles/settings/defaults/main/services.yml").read_text())["hotstack_os_services"]
-    names = {name for binaries in status_checks.WORKERS.values() for name in binaries} | set(status_checks.API.values())
+    names = {name for binaries in status_ties.WORKERS.values() for name in binaries} | set(status_ties.API.values())
     assert names <= set(settings)
-    assert set(status_checks.API) == set(status_checks.WORKERS) == set(status_cloud.WORKERS)
+    assert set(status_ties.API) == set(status_ties.WORKERS) == set(status_cloud.WORKERS)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hotstack.os.plugins.module_utils import diagnosis_archive, host_command
-from ansible_collections.hotstack.os.plugins.module_utils.status_checks import Line, Report
+from ansible_collections.hotstack.os.plugins.module_utils.status_report import Line, Report
 from ansible_collections.hotstack.os.plugins.modules import diagnose
 
 

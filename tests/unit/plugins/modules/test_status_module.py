@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hotstack.os.plugins.module_utils import host_command
-from ansible_collections.hotstack.os.plugins.module_utils.status_checks import Line, Report
+from ansible_collections.hotstack.os.plugins.module_utils.status_report import Line, Report
 from ansible_collections.hotstack.os.plugins.modules import status
 
 

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judges the host: room on disks, who may read secrets, the clock.
+
+Only the standard library: the command on the host runs this file as well, without Ansible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .status_facts import Disk, Facts, Unit
+from .status_report import HOST, SITE, Line, Settings, plural, unknown
+
+CLOCK_KEEPERS = ("systemd-timesyncd", "chronyd", "ntpd", "ntpsec")
+
+GIB = 2**30
+LEAST_FREE = 2 * GIB
+LEAST_INODES = 0.01
+# How long after a boot a clock may be unsynchronised, and how much earlier than the deployment it may be, in seconds.
+SYNCHRONISING = 600.0
+SET_BACK = 60.0
+
+
+def disk_lines(facts: Facts) -> Iterator[Line]:
+    """Judge the room on each file system, once for the paths that share one."""
+    if "disks" in facts.errors:
+        yield unknown(HOST, "disk", facts.errors["disks"], "df --human-readable")
+    for device in dict.fromkeys(disk.device for disk in facts.disks):
+        disk, *others = (disk for disk in facts.disks if disk.device == device)
+        seen = f"{disk.free / GIB:.1f} of {disk.total / GIB:.1f} GiB free"
+        if others:
+            seen += f", also for {', '.join(other.path for other in others)}"
+        yield Line(HOST, f"disk {disk.path}", seen, *disk_problem(disk))
+
+
+def disk_problem(disk: Disk) -> tuple[str, str]:
+    """Return cause and command of a file system that is nearly full, empty ones for another."""
+    if disk.free < min(LEAST_FREE, disk.total * 0.05):
+        return "it is nearly full", f"du --one-file-system --max-depth=2 --human-readable {disk.path} | sort -h | tail"
+    if disk.inodes and disk.free_inodes < disk.inodes * LEAST_INODES:
+        return (
+            "it can hold hardly any more files",
+            f"du --one-file-system --max-depth=2 --inodes {disk.path} | sort -n | tail",
+        )
+    return "", ""
+
+
+def mode_lines(settings: Settings, facts: Facts) -> Iterator[Line]:
+    """Judge who may read what holds secrets."""
+    name, folder = "files with secrets", settings["hotstack_os_config_dir"]
+    needed = (settings["hotstack_os_credentials_file"], settings["clouds_file"], folder)
+    if "modes" in facts.errors:
+        yield unknown(HOST, name, facts.errors["modes"], SITE)
+        return
+    bad = False
+    for file in facts.modes:
+        config = file.path.startswith(folder)
+        if file.mode is None:
+            # There is a record only if there was something to record.
+            if file.path in needed:
+                bad = True
+                yield Line(HOST, file.path, "missing", "the file is not there", SITE)
+            continue
+        # The groups are the services'.
+        allowed = 0o750 if config else 0o600
+        cause, command = "", ""
+        if file.owner != "root":
+            cause, command = f"it belongs to {file.owner}, not to root", f"chown root {file.path}"
+        elif file.mode & ~allowed:
+            who = "others" if file.mode & 0o007 else "its group"
+            cause = f"{who} may use it"
+            command = f"chmod {'o=' if config else 'u=rw,go='} {file.path}"
+        if cause:
+            bad = True
+            yield Line(HOST, file.path, f"mode {file.mode:04o}", cause, command)
+    if not bad:
+        yield Line(HOST, name, f"{plural(sum(file.mode is not None for file in facts.modes), 'file')}, none for others")
+
+
+def clock_lines(facts: Facts) -> Iterator[Line]:
+    """Judge the clock, as far as one can tell."""
+    clock = facts.clock
+    running = (name for name in CLOCK_KEEPERS if facts.units.get(f"{name}.service", Unit()).active == "active")
+    keeper = next(running, "")
+    if clock is None:
+        yield unknown(HOST, "clock", facts.errors.get("clock", "nothing was read"), "timedatectl")
+    elif clock.now < clock.written - SET_BACK:
+        yield Line(HOST, "clock", "set back", "it is earlier than the last run of the playbook", "timedatectl")
+    elif clock.synchronised:
+        yield Line(HOST, "clock", "synchronised")
+    elif keeper and clock.uptime > SYNCHRONISING:
+        command = "chronyc sources" if keeper == "chronyd" else "timedatectl timesync-status"
+        yield Line(HOST, "clock", "not synchronised", f"{keeper} runs, but reaches no time server", command)
+    elif keeper:
+        yield Line(HOST, "clock", f"{keeper} synchronises it since the boot")
+    else:
+        yield Line(HOST, "clock", "no service synchronises it")

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judges the libvirt of the guests.
+
+Only the standard library: the command on the host runs this file as well, without Ansible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from .status_facts import Facts, Session, Unit
+from .status_report import LIBVIRT, Line, Settings, plural, unknown
+
+CAPABILITY_KEEPER = "hotstack-os-libvirtd-capability"
+
+
+def session_lines(settings: Settings, facts: Facts) -> Iterator[Line]:
+    """Judge the libvirt of the guests."""
+    user = settings["hotstack_os_user"]
+    start = "systemctl restart hotstack-os-libvirtd-ready"
+    if facts.session is None:
+        error = facts.errors.get("session", "nothing was read")
+        yield unknown(LIBVIRT, "session libvirt", error, f"{start}; journalctl -u hotstack-os-libvirtd-ready -n 20")
+    else:
+        yield capability_line(facts.session, facts.units)
+        if facts.session.active != "active":
+            cause = f"the service of the user {user} does not run"
+            yield Line(LIBVIRT, "session libvirt", facts.session.active, cause, start)
+            return
+        if facts.guests is None:
+            error = facts.errors.get("guests", "nothing was read")
+            cause = f"libvirt runs, but does not answer: {error}"
+            command = f"systemctl --user --machine={user}@ restart hotstack-os-libvirtd-session"
+            yield Line(LIBVIRT, "session libvirt", "no answer", cause, command)
+            return
+        seen = f"{plural(facts.guests.known, 'guest')}, {facts.guests.running} running"
+        yield Line(LIBVIRT, "session libvirt", seen)
+
+
+def capability_line(session: Session, units: Mapping[str, Unit]) -> Line:
+    """Judge whether libvirt can make network devices, now and after an update of its package."""
+    name, command = "capability", f"systemctl start {CAPABILITY_KEEPER}.service"
+    if session.file_problem:
+        return Line(LIBVIRT, name, "missing", f"{session.file_problem}, so guests get no network", command)
+    if session.process_problem:
+        return Line(LIBVIRT, name, "not in effect", f"libvirt needs a restart: {session.process_problem}", command)
+    if units and units.get(f"{CAPABILITY_KEEPER}.path", Unit()).active != "active":
+        cause = "nothing gives it back after an update of the package"
+        return Line(LIBVIRT, name, "present", cause, f"systemctl enable --now {CAPABILITY_KEEPER}.path")
+    return Line(LIBVIRT, name, f"present on {session.program}")

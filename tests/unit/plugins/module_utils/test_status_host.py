@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is not well with the host, and what to do next."""
+
+from __future__ import annotations
+
+import pytest
+from small_deployment import GIB, Break, broken, fails, field
+
+from ansible_collections.hotstack.os.plugins.module_utils.status_facts import Clock, Disk, FileMode
+
+# What is broken; the name of the line, a part of its cause, a part of its command.
+CASES: dict[str, tuple[Break, str, str, str]] = {
+    "full disk": (
+        *(field("disks", [Disk("/data", 1, GIB, 100 * GIB, 500, 1000)]), "disk /data"),
+        *("nearly full", "du --one-file-system"),
+    ),
+    "no inodes": (
+        *(field("disks", [Disk("/data", 1, 50 * GIB, 100 * GIB, 5, 1000)]), "disk /data"),
+        *("hardly any more files", "--inodes /data"),
+    ),
+    "disks": (fails("disks"), "disk", "no answer", "df"),
+    "credentials for all": (
+        *(field("modes", [FileMode("/data/credentials.json", 0o644)]), "/data/credentials.json"),
+        *("others may use it", "chmod u=rw,go= /data/credentials.json"),
+    ),
+    "credentials for the group": (
+        *(field("modes", [FileMode("/data/credentials.json", 0o640)]), "/data/credentials.json"),
+        *("its group may use it", "chmod u=rw,go= /data/credentials.json"),
+    ),
+    "credentials of somebody": (
+        *(field("modes", [FileMode("/data/credentials.json", 0o600, "joe")]), "/data/credentials.json"),
+        *("belongs to joe", "chown root"),
+    ),
+    "no credentials": (
+        *(field("modes", [FileMode("/data/credentials.json", None)]), "/data/credentials.json"),
+        *("not there", "hotstack.os.site"),
+    ),
+    "open configuration": (
+        *(field("modes", [FileMode("/data/runtime/config/a/a.conf", 0o644)]), "/data/runtime/config/a/a.conf"),
+        *("others", "chmod o= /data/runtime/config/a/a.conf"),
+    ),
+    "modes": (fails("modes"), "files with secrets", "no answer", "site"),
+    "clock unsynchronised": (
+        *(field("clock", Clock(False, 5000.0, 4000.0, 3000.0)), "clock"),
+        *("no time server", "chronyc sources"),
+    ),
+    "clock set back": (
+        *(field("clock", Clock(True, 1000.0, 4000.0, 3000.0)), "clock"),
+        *("earlier than the last run", "timedatectl"),
+    ),
+    "clock": (fails("clock"), "clock", "no answer", "timedatectl"),
+}
+
+
+@pytest.mark.parametrize(("change", "name", "cause", "command"), CASES.values(), ids=CASES)
+def test_one_thing_is_broken(change: Break, name: str, cause: str, command: str) -> None:
+    found = broken(change, name)
+    assert cause in found.cause
+    assert command in found.command
