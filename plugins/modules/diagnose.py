@@ -19,18 +19,12 @@ description:
 author:
   - The hotstack.os authors (!UNKNOWN)
 options:
-  settings:
-    description: The file of what was deployed, which the role C(host_command) writes.
-    type: path
-    default: /etc/hotstack-os/deployment.json
-  patience:
-    description: The most seconds that each answer about the state may take.
-    type: float
-    default: 3
   folder:
     description: Where the archive is written. It must exist.
     type: path
     default: /var/tmp
+extends_documentation_fragment:
+  - hotstack.os.host_command
 attributes:
   check_mode:
     description: Looks at the state, and writes no archive.
@@ -68,11 +62,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.hotstack.os.plugins.module_utils import host_command
+from ansible_collections.hotstack.os.plugins.module_utils import host_command, host_command_spec
 
 ARGUMENTS: dict[str, Any] = {
-    "settings": {"type": "path", "default": host_command.SETTINGS},
-    "patience": {"type": "float", "default": host_command.PATIENCE},
+    **host_command_spec.ARGUMENTS,
     "folder": {"type": "path", "default": host_command.FOLDER},
 }
 

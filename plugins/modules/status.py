@@ -15,15 +15,8 @@ description:
   - The command C(hotstack-os status) of the host is the same code.
 author:
   - The hotstack.os authors (!UNKNOWN)
-options:
-  settings:
-    description: The file of what was deployed, which the role C(host_command) writes.
-    type: path
-    default: /etc/hotstack-os/deployment.json
-  patience:
-    description: The most seconds that each answer may take.
-    type: float
-    default: 3
+extends_documentation_fragment:
+  - hotstack.os.host_command
 attributes:
   check_mode:
     description: Changes nothing in any mode.
@@ -79,12 +72,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.hotstack.os.plugins.module_utils import host_command
-
-ARGUMENTS: dict[str, Any] = {
-    "settings": {"type": "path", "default": host_command.SETTINGS},
-    "patience": {"type": "float", "default": host_command.PATIENCE},
-}
+from ansible_collections.hotstack.os.plugins.module_utils import host_command, host_command_spec
 
 
 def run(params: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +83,7 @@ def run(params: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Speak to Ansible."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=host_command_spec.ARGUMENTS, supports_check_mode=True)
     try:
         module.exit_json(**run(module.params))
     except host_command.HostCommandError as error:
