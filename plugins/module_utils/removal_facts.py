@@ -22,11 +22,11 @@ from ansible_collections.hotstack.os.plugins.module_utils import (
     file_capabilities,
     image_builds,
     ovs_bridges,
-    removal_plan,
+    removal_traces,
     service_units,
 )
 from ansible_collections.hotstack.os.plugins.module_utils.container_plan import PREFIX
-from ansible_collections.hotstack.os.plugins.module_utils.removal_plan import (
+from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import (
     Account,
     Bridge,
     Host,
@@ -98,7 +98,7 @@ def account_of(name: str) -> Account | None:
         comment=found.pw_gecos,
         shell=found.pw_shell,
         groups=tuple(groups),
-        lingers=os.path.exists(f"{removal_plan.LINGER_FOLDER}/{name}"),
+        lingers=os.path.exists(f"{removal_traces.LINGER_FOLDER}/{name}"),
         runs=os.path.exists(f"/run/user/{found.pw_uid}"),
     )
 
@@ -235,7 +235,7 @@ def session() -> dict[int, str]:
     for folder in glob.glob("/proc/[0-9]*"):
         with suppress(OSError):
             with open(f"{folder}/cgroup", encoding="utf-8") as file:
-                if f"/{removal_plan.SESSION_UNIT}" not in file.read():
+                if f"/{removal_traces.SESSION_UNIT}" not in file.read():
                     continue
             with open(f"{folder}/cmdline", "rb") as file:
                 guest = re.search(r"\0guest=([^,\0]+)", file.read().decode(errors="replace"))
@@ -261,17 +261,17 @@ def readable(path: str) -> str:
 
 def texts(subject: Subject) -> dict[str, str]:
     """Return the files shared with others in which lines of ours are."""
-    named = {removal_plan.HOSTS: removal_plan.HOSTS_MARKS[0], removal_plan.CLOUDS: clouds.BEGIN}
+    named = {removal_traces.HOSTS: removal_traces.HOSTS_MARKS[0], removal_traces.CLOUDS: clouds.BEGIN}
     if subject.everything:
         for home in homes():
-            named[f"{home}/{removal_plan.OPENSTACK_DIRECTORY}/clouds.yaml"] = clouds.BEGIN
+            named[f"{home}/{removal_traces.OPENSTACK_DIRECTORY}/clouds.yaml"] = clouds.BEGIN
     found = {path: readable(path) for path in named}
     return {path: text for path, text in found.items() if named[path] in text}
 
 
 def secrets(subject: Subject) -> tuple[str, ...]:
     """Return the files with our credential in the homes of users."""
-    paths = [f"{home}/{removal_plan.OPENSTACK_DIRECTORY}/cloud-secret.yaml" for home in homes()]
+    paths = [f"{home}/{removal_traces.OPENSTACK_DIRECTORY}/cloud-secret.yaml" for home in homes()]
     return tuple(path for path in paths if subject.everything and cloud_secrets.HEAD in readable(path))
 
 
@@ -286,7 +286,7 @@ def our_paths(subject: Subject) -> tuple[str, ...]:
         found |= {
             path for path in (subject.home, *subject.data_dirs, subject.build_cache) if path and os.path.isdir(path)
         }
-    found -= {path for path, mark in removal_plan.MARKS.items() if path in found and mark not in readable(path)}
+    found -= {path for path, mark in removal_traces.MARKS.items() if path in found and mark not in readable(path)}
     return tuple(sorted(found))
 
 
@@ -311,7 +311,7 @@ def other_networks(listed: list[dict[str, Any]]) -> tuple[str, ...]:
 
 def forwarding() -> str:
     """Return whether the host forwards, as the kernel says it; nothing if it does not say."""
-    return readable("/proc/sys/" + removal_plan.FORWARDING.replace(".", "/")).strip()
+    return readable("/proc/sys/" + removal_traces.FORWARDING.replace(".", "/")).strip()
 
 
 def nft_tables() -> tuple[str, ...]:
@@ -323,14 +323,14 @@ def our_zones(names: Iterable[str]) -> tuple[str, ...]:
     """Return those of firewalld's zones in effect that are ours: a file of somebody else says otherwise."""
     files = {zone: f"/etc/firewalld/zones/{zone}.xml" for zone in ZONES if zone in names}
     return tuple(
-        zone for zone, path in files.items() if not os.path.exists(path) or removal_plan.MARKS[path] in readable(path)
+        zone for zone, path in files.items() if not os.path.exists(path) or removal_traces.MARKS[path] in readable(path)
     )
 
 
 def capabilities() -> dict[str, str]:
     """Return the capabilities of the distribution's libvirt daemons."""
     found = {}
-    for path in removal_plan.DAEMONS:
+    for path in removal_traces.DAEMONS:
         with suppress(file_capabilities.CapabilityError, OSError), file_capabilities.opened(path) as descriptor:
             found[path] = str(file_capabilities.read(descriptor))
     return found
@@ -357,7 +357,7 @@ def read(subject: Subject, record: Record) -> Host:
         "networks": tuple(line["name"] for line in rows("podman", "network", "ls", "--format", "json")),
         "paths": our_paths(subject),
         "entries": entries(subject.folders()),
-        "files": {path: known for path in record.get(removal_plan.PATHS, {}) if (known := describe(path))},
+        "files": {path: known for path in record.get(removal_traces.PATHS, {}) if (known := describe(path))},
         "texts": texts(subject),
     }
     if not subject.everything:
@@ -365,7 +365,7 @@ def read(subject: Subject, record: Record) -> Host:
     account = account_of(subject.user)
     manager = service_units.Manager(pwd.getpwnam(subject.user) if account else None)
     firewall = run("firewall-cmd", "--get-zones").stdout.split()
-    trusted = answer("firewall-cmd", f"--zone={removal_plan.TRUSTED}", "--list-sources").split() if firewall else []
+    trusted = answer("firewall-cmd", f"--zone={removal_traces.TRUSTED}", "--list-sources").split() if firewall else []
     return Host(
         **host,
         images=images(rows("podman", "images", "--format", "json"), used),
@@ -376,7 +376,7 @@ def read(subject: Subject, record: Record) -> Host:
         session_enabled=bool(
             account
             and manager.reachable()
-            and manager.states([removal_plan.SESSION_UNIT])[removal_plan.SESSION_UNIT].enabled
+            and manager.states([removal_traces.SESSION_UNIT])[removal_traces.SESSION_UNIT].enabled
         ),
         switch=switch(),
         addresses=addresses(subject),
@@ -385,7 +385,7 @@ def read(subject: Subject, record: Record) -> Host:
         trusted=tuple(trusted),
         forwarding=forwarding() == "1",
         running=other_networks(listed),
-        states=unit_states(record.get(removal_plan.UNITS, {})),
+        states=unit_states(record.get(removal_traces.UNITS, {})),
         mounts=mounts(subject.data_dirs),
         capabilities=capabilities(),
         packages=installed_packages() if subject.packages else (),
@@ -394,9 +394,9 @@ def read(subject: Subject, record: Record) -> Host:
 
 def deployed(subject: Subject) -> bool:
     """Tell whether there was a deployment already: then nobody knows any more what was there before."""
-    target = f"/etc/systemd/system/{removal_plan.TARGET}"
+    target = f"/etc/systemd/system/{removal_traces.TARGET}"
     return os.path.lexists(target) or bool(
-        set(removal_plan.DATA_MARKS) & set(entries(subject.data_dirs).get(subject.data_dirs[0], ()))
+        set(removal_traces.DATA_MARKS) & set(entries(subject.data_dirs).get(subject.data_dirs[0], ()))
     )
 
 
@@ -409,16 +409,16 @@ def before(subject: Subject) -> dict[str, dict[str, Any]]:
         if found
         else None
     )
-    podman = removal_plan.PODMAN_TABLE
+    podman = removal_traces.PODMAN_TABLE
     return {
-        removal_plan.PATHS: {path: describe(path) for path in subject.recorded()},
-        removal_plan.USERS: {subject.user: user},
-        removal_plan.UNITS: units,
-        removal_plan.SETTINGS: {removal_plan.FORWARDING: forwarding()},
-        removal_plan.TABLES: {} if podman in nft_tables() else {podman: None},
-        removal_plan.CAPABILITIES: {path: capabilities().get(path, "") for path in removal_plan.DAEMONS},
-        removal_plan.IMAGES: {} if image_exists(subject.base_image) else {subject.base_image: None},
-        removal_plan.PACKAGES_BEFORE: dict.fromkeys(installed_packages()),
+        removal_traces.PATHS: {path: describe(path) for path in subject.recorded()},
+        removal_traces.USERS: {subject.user: user},
+        removal_traces.UNITS: units,
+        removal_traces.SETTINGS: {removal_traces.FORWARDING: forwarding()},
+        removal_traces.TABLES: {} if podman in nft_tables() else {podman: None},
+        removal_traces.CAPABILITIES: {path: capabilities().get(path, "") for path in removal_traces.DAEMONS},
+        removal_traces.IMAGES: {} if image_exists(subject.base_image) else {subject.base_image: None},
+        removal_traces.PACKAGES_BEFORE: dict.fromkeys(installed_packages()),
     }
 
 
@@ -427,10 +427,10 @@ def before_switch(subject: Subject) -> dict[str, dict[str, Any]]:
     found = switch()
     bridges = {name: found.bridges.get(name) for name in subject.bridges}
     return {
-        removal_plan.BRIDGES: {
+        removal_traces.BRIDGES: {
             name: {"datapath": bridge.datapath, "mtu": bridge.mtu} if bridge and not bridge.marked else None
             for name, bridge in bridges.items()
         },
-        removal_plan.EXTERNAL_IDS: {ovs_bridges.OVN_DATAPATH: found.external_ids.get(ovs_bridges.OVN_DATAPATH)},
-        removal_plan.OTHER_CONFIG: {key: found.other_config.get(key) for key in removal_plan.OWN_OTHER_CONFIG},
+        removal_traces.EXTERNAL_IDS: {ovs_bridges.OVN_DATAPATH: found.external_ids.get(ovs_bridges.OVN_DATAPATH)},
+        removal_traces.OTHER_CONFIG: {key: found.other_config.get(key) for key in removal_traces.OWN_OTHER_CONFIG},
     }

@@ -4,203 +4,41 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.hotstack.os.plugins.module_utils import clouds, ovs_bridges, ovs_external_ids
-
-Record = Mapping[str, Mapping[str, Any]]
-
-# The sections of the record; ovs_external_ids has its own.
-PATHS, USERS, LINGERING, UNITS = "paths", "users", "lingering", "units"
-SETTINGS, TABLES, OTHER_CONFIG = "kernel_settings", "nft_tables", "ovs_other_config"
-BRIDGES, IMAGES, PACKAGES, PACKAGES_BEFORE = "ovs_bridges", "images", "packages", "packages_before"
-EXTERNAL_IDS, CAPABILITIES = "ovs_external_ids", "capabilities"
-
-TARGET = "hotstack-os.target"
-SESSION_UNIT = "hotstack-os-libvirtd-session.service"
-TABLE = "inet hotstack_os"
-# Podman's own table, in which each network has its chains; the table itself stays when the last network is gone.
-PODMAN_TABLE = "inet netavark"
-CAPABILITY = "cap_net_admin"
-DAEMONS = ("/usr/sbin/libvirtd", "/usr/sbin/virtqemud")
-FORWARDING = "net.ipv4.ip_forward"
-TRUSTED = "trusted"
-# Names of guests are Nova's setting instance_name_template.
-GUEST = "notapet-"
-COMMENT = "hotstack.os guests"
-HOSTS = "/etc/hosts"
-HOSTS_MARKS = ("# BEGIN hotstack.os", "# END hotstack.os")
-CLOUDS = "/etc/openstack/clouds.yaml"
-CLIENT = "/usr/local/bin/openstack"
-OPENSTACK_DIRECTORY = ".config/openstack"
-
-# What a deployment has in system folders; a star stands for anything but a slash.
-SYSTEM_FILES = (
-    "/etc/containers/systemd/hotstack-os-*",
-    "/etc/systemd/system/hotstack-os*",
-    "/etc/systemd/system/*.wants/hotstack-os*",
-    "/etc/hotstack-os",
-    "/etc/firewalld/zones/hotstack-os.xml",
-    "/etc/firewalld/zones/hotstack-external.xml",
-    "/etc/firewalld/policies/hotstack-os-out.xml",
-    "/etc/NetworkManager/conf.d/90-hotstack-os.conf",
-    "/etc/openstack/cloud-secret.yaml",
-    "/usr/local/libexec/hotstack-os-infra-setup",
-    "/usr/local/libexec/hotstack-os/command",
-    "/usr/local/libexec/hotstack-os/lib",
-    "/run/hotstack-os-*.cid",
-    "/usr/local/sbin/hotstack-os",
-    CLIENT,
+from ansible_collections.hotstack.os.plugins.module_utils import ovs_bridges, ovs_external_ids
+from ansible_collections.hotstack.os.plugins.module_utils.removal_texts import shared_text
+from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import (
+    BRIDGES,
+    CAPABILITIES,
+    CAPABILITY,
+    COMMENT,
+    DATA_MARKS,
+    EXTERNAL_IDS,
+    FORWARDING,
+    GUEST,
+    IMAGES,
+    LINGER_FOLDER,
+    OTHER_CONFIG,
+    OVN_OTHER_CONFIG,
+    OWN_OTHER_CONFIG,
+    PACKAGES,
+    PATHS,
+    PODMAN_TABLE,
+    SESSION_UNIT,
+    SETTINGS,
+    SYSTEM_FOLDERS,
+    TABLE,
+    TABLES,
+    UNITS,
+    USERS,
+    Host,
+    Record,
+    Subject,
+    matches_any,
 )
-# What is ours only with this text in it: somebody else may have a file of that name.
-MARKS = {
-    CLIENT: "# Made by hotstack.os",
-    "/etc/firewalld/zones/hotstack-os.xml": "SPDX-License-Identifier: Apache-2.0",
-    "/etc/firewalld/zones/hotstack-external.xml": "SPDX-License-Identifier: Apache-2.0",
-    "/etc/firewalld/policies/hotstack-os-out.xml": "SPDX-License-Identifier: Apache-2.0",
-}
-# Folders that a deployment makes where they are missing; they go when nothing is left in them.
-SYSTEM_FOLDERS = (
-    "/etc/containers/networks",
-    "/etc/containers/systemd",
-    "/etc/firewalld/policies",
-    "/etc/firewalld/zones",
-    "/etc/NetworkManager/conf.d",
-    "/etc/openstack",
-    "/usr/local/libexec/hotstack-os",
-    "/usr/local/libexec",
-)
-# What else is there as long as guests are.
-HOST_FILES = ("/usr/local/libexec/hotstack-os", "/run/hotstack-os-infra-setup")
-LINGER_FOLDER = "/var/lib/systemd/linger"
-# What only a data directory of ours has.
-DATA_MARKS = ("credentials.json", "mysql", "runtime")
-# In a home that is not ours, only these are.
-HOME_FILES = (
-    ".config/libvirt/libvirtd.conf",
-    ".config/libvirt/virtqemud.conf",
-    ".config/libvirt/qemu.conf",
-    f".config/libvirt/qemu/{GUEST}*",
-    f".config/libvirt/qemu/nvram/{GUEST}*",
-    f".cache/libvirt/qemu/log/{GUEST}*",
-    f".config/systemd/user/{SESSION_UNIT}",
-    f".config/systemd/user/*.wants/{SESSION_UNIT}",
-)
-
-# The keys of Open vSwitch that ovn-controller and we set beside those of the section ovs_external_ids.
-OWN_OTHER_CONFIG = ("userspace-tso-enable", "vlan-limit")
-OVN_OTHER_CONFIG = "ovn-chassis-idx-"
-
-
-@dataclass(frozen=True)
-class Subject:
-    """Whose traces to look for: the settings of the deployment."""
-
-    user: str = "hotstack"
-    home: str = "/var/lib/hotstack"
-    network: str = "hotstack-os"
-    subnet: str = "172.31.0.0/25"
-    bridges: tuple[str, ...] = ("hot-int", "hot-ex")
-    addresses: tuple[str, ...] = ()
-    record_file: str = "/var/lib/hotstack-os/runtime/created.json"
-    data_dirs: tuple[str, ...] = ("/var/lib/hotstack-os",)  # the first holds the record
-    mounts_dir: str = "/var/lib/hotstack-os/nova-mnt"
-    build_cache: str = ""
-    base_image: str = ""
-    everything: bool = False
-    images: bool = True
-    packages: bool = False
-
-    def patterns(self) -> tuple[str, ...]:
-        """Return what names our files."""
-        if not self.everything:
-            return SYSTEM_FILES
-        home = (os.path.join(self.home, name) for name in HOME_FILES)
-        return (*SYSTEM_FILES, *HOST_FILES, f"{LINGER_FOLDER}/{self.user}", *home)
-
-    def recorded(self) -> tuple[str, ...]:
-        """Return the paths that may be there before a deployment, and change with it."""
-        named = (*SYSTEM_FILES, *HOST_FILES, *(os.path.join(self.home, name) for name in HOME_FILES))
-        shared = (HOSTS, CLOUDS, self.home, LINGER_FOLDER, *SYSTEM_FOLDERS)
-        return tuple(path for path in (*named, *shared, *self.data_dirs) if "*" not in path)
-
-    def folders(self) -> tuple[str, ...]:
-        """Return the folders whose entries matter."""
-        return (*SYSTEM_FOLDERS, LINGER_FOLDER, self.home, *self.data_dirs) if self.everything else SYSTEM_FOLDERS
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One of our units, as systemd has it."""
-
-    active: bool = False
-    enabled: bool = False
-
-
-@dataclass(frozen=True)
-class Account:
-    """A user and what belongs to it."""
-
-    uid: int = 0
-    comment: str = ""
-    shell: str = ""
-    groups: tuple[str, ...] = ()
-    lingers: bool = False
-    runs: bool = False  # its service manager does
-
-
-@dataclass(frozen=True)
-class Bridge:
-    """A bridge, and the ports that OVN gave it."""
-
-    marked: bool = False
-    datapath: str = "system"
-    mtu: int | None = None
-    ports: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Switch:
-    """What Open vSwitch has: all bridges, and the keys of its root."""
-
-    bridges: Mapping[str, Bridge] = field(default_factory=dict)
-    external_ids: Mapping[str, str] = field(default_factory=dict)
-    other_config: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Host:
-    """What of ours is on the host."""
-
-    units: Mapping[str, Unit] = field(default_factory=dict)
-    containers: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()  # containers of others that use our network or images
-    networks: tuple[str, ...] = ()
-    images: tuple[str, ...] = ()
-    base_image: bool = False
-    paths: tuple[str, ...] = ()  # what the patterns match, and data
-    entries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of the folders that may become empty
-    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # recorded ones, as they are now
-    texts: Mapping[str, str] = field(default_factory=dict)  # files shared with others, with our marks in them
-    secrets: tuple[str, ...] = ()  # files in homes that hold the credential
-    session: Mapping[int, str] = field(default_factory=dict)  # processes of our session by id: a guest, or empty
-    account: Account | None = None
-    session_enabled: bool = False
-    switch: Switch = field(default_factory=Switch)
-    addresses: tuple[str, ...] = ()  # ours, on a bridge of ours
-    tables: tuple[str, ...] = ()
-    zones: tuple[str, ...] = ()  # firewalld's, in effect, that are ours
-    trusted: tuple[str, ...] = ()  # sources that firewalld trusts at the moment
-    forwarding: bool = False
-    running: tuple[str, ...] = ()  # what else may need forwarding: podman's and libvirt's networks of others
-    states: Mapping[str, Unit] = field(default_factory=dict)  # units of the distribution that we may have started
-    mounts: Mapping[str, str] = field(default_factory=dict)  # below the data, each with its root in its file system
-    capabilities: Mapping[str, str] = field(default_factory=dict)
-    packages: tuple[str, ...] = ()  # installed
 
 
 @dataclass(frozen=True)
@@ -217,7 +55,7 @@ class Removal:
         return f"{KINDS[self.kind]} {self.name}" + (f": {self.detail}" if self.detail else "")
 
 
-# Every kind, with what a person calls it; `removal_host` has a function for each.
+# Every kind, with what a person calls it; `removal_work` has a function for each.
 KINDS = {
     "unit": "unit",
     "container": "container",
@@ -258,49 +96,6 @@ class Plan:
 
     removals: tuple[Removal, ...] = ()
     kept: tuple[str, ...] = ()
-
-
-def matches(path: str, pattern: str) -> bool:
-    """Tell whether a path is what a pattern names; a star does not reach across folders."""
-    parts, wanted = path.split("/"), pattern.split("/")
-    return len(parts) == len(wanted) and all(fnmatchcase(part, want) for part, want in zip(parts, wanted))
-
-
-def matches_any(path: str, patterns: Iterable[str]) -> bool:
-    """Tell whether one of the patterns names a path."""
-    return any(matches(path, pattern) for pattern in patterns)
-
-
-def without_block(text: str, begin: str, end: str) -> str:
-    """Return a text without the lines from one mark to the other."""
-    return re.sub(rf"^[ \t]*{re.escape(begin)}[ \t]*$.*?^[ \t]*{re.escape(end)}[ \t]*$\n?", "", text, flags=re.M | re.S)
-
-
-def without_clouds(text: str) -> str:
-    """Return the text of a clouds.yaml without any part of ours."""
-    return re.sub(
-        rf"^[ ]*{re.escape(clouds.BEGIN)}(?P<part>[^\n]*)$.*?^[ ]*{re.escape(clouds.END)}(?P=part)$\n?",
-        "",
-        text,
-        flags=re.M | re.S,
-    )
-
-
-def bare(path: str, text: str) -> str:
-    """Return what a shared file says without what we add to make room for our lines."""
-    lines = text.splitlines()
-    if path.endswith("clouds.yaml"):
-        lines = [re.sub(r"^clouds:\s*(\{\s*\}|null|~)?", "clouds:", line).rstrip() for line in lines if line != "---"]
-        lines = [] if lines == ["clouds:"] else lines
-    return "\n".join(lines).strip("\n")
-
-
-def shared_text(path: str, text: str, former: Mapping[str, Any] | None) -> str | None:
-    """Return a shared file's text without our lines, as it was where nothing else changed; None if nothing is left."""
-    rest = without_block(text, *HOSTS_MARKS) if path == HOSTS else without_clouds(text)
-    if former is not None and bare(path, former.get("content", "")) == bare(path, rest):
-        return str(former.get("content", ""))
-    return rest if former is not None or bare(path, rest) or path == HOSTS else None
 
 
 def plan(subject: Subject, host: Host, record: Record) -> Plan:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.hotstack.os.plugins.module_utils.removal_plan import Subject
+from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import Subject
 
 ARGUMENTS: dict[str, Any] = {
     "traces": {

@@ -19,7 +19,7 @@ from ansible_collections.hotstack.os.plugins.module_utils import (
     file_capabilities,
     ovs_external_ids,
     removal_facts,
-    removal_plan,
+    removal_traces,
     service_units,
 )
 from ansible_collections.hotstack.os.plugins.module_utils.container_plan import PREFIX
@@ -268,18 +268,18 @@ def reload_zones(removals: list[Removal]) -> None:
     before = trusted() - {removal.data for removal in removals}
     must("firewall-cmd", "--reload")
     for source in sorted(before - trusted()):
-        must("firewall-cmd", f"--zone={removal_plan.TRUSTED}", f"--add-source={source}")
+        must("firewall-cmd", f"--zone={removal_traces.TRUSTED}", f"--add-source={source}")
 
 
 def trusted() -> set[str]:
     """Return the sources that firewalld trusts at the moment."""
-    return set(answer("firewall-cmd", f"--zone={removal_plan.TRUSTED}", "--list-sources").split())
+    return set(answer("firewall-cmd", f"--zone={removal_traces.TRUSTED}", "--list-sources").split())
 
 
 def distrust(removals: list[Removal]) -> None:
     """Take back what podman told firewalld about our network."""
     for removal in removals:
-        must("firewall-cmd", f"--zone={removal_plan.TRUSTED}", f"--remove-source={removal.name}")
+        must("firewall-cmd", f"--zone={removal_traces.TRUSTED}", f"--remove-source={removal.name}")
 
 
 def stop_forwarding(removals: list[Removal]) -> None:
@@ -316,7 +316,7 @@ def stop_lingering(removals: list[Removal]) -> None:
     for name in names_of(removals):
         run("loginctl", "disable-linger", name)
         with suppress(FileNotFoundError):
-            os.unlink(f"{removal_plan.LINGER_FOLDER}/{name}")
+            os.unlink(f"{removal_traces.LINGER_FOLDER}/{name}")
         if not answer("loginctl", "show-user", "--property=Sessions", "--value", name).strip():
             with suppress(KeyError):
                 run("systemctl", "stop", f"user@{pwd.getpwnam(name).pw_uid}.service")

@@ -51,22 +51,22 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.hotstack.os.plugins.module_utils import records, removal_facts, removal_plan, removal_spec
-from ansible_collections.hotstack.os.plugins.module_utils.removal_plan import Record, Subject
+from ansible_collections.hotstack.os.plugins.module_utils import records, removal_facts, removal_spec, removal_traces
+from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import Record, Subject
 
 
 def wanted(moment: str, subject: Subject, record: Record) -> dict[str, dict[str, Any]]:
     """Return the sections to write at this moment; an empty one disappears."""
-    started = removal_plan.PATHS in record
+    started = removal_traces.PATHS in record
     if moment == "start":
         return {} if started or removal_facts.deployed(subject) else removal_facts.before(subject)
     if moment == "installed":
-        before = record.get(removal_plan.PACKAGES_BEFORE)
+        before = record.get(removal_traces.PACKAGES_BEFORE)
         if before is None:
             return {}
         new = sorted(set(removal_facts.installed_packages()) - set(before))
-        return {removal_plan.PACKAGES: dict.fromkeys(new), removal_plan.PACKAGES_BEFORE: {}}
-    if not started or removal_plan.BRIDGES in record:
+        return {removal_traces.PACKAGES: dict.fromkeys(new), removal_traces.PACKAGES_BEFORE: {}}
+    if not started or removal_traces.BRIDGES in record:
         return {}
     found = removal_facts.before_switch(subject)
     return {name: records.extended(record.get(name, {}), section) for name, section in found.items()}

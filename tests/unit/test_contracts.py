@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.hotstack.os.plugins.module_utils import container_spec, removal_plan, services, settings
+from ansible_collections.hotstack.os.plugins.module_utils import container_spec, removal_traces, services, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
@@ -310,9 +310,9 @@ def test_first_line_is_the_licence() -> None:
 def test_removal_knows_every_system_file() -> None:
     """Whatever a role puts into a system folder must be on the list of those who take it away."""
     named = re.compile(r"\w+: *\"?((?:/etc|/usr/local|/run)/[\w./{} @-]+)")
-    patterns = removal_plan.Subject(everything=True).patterns()
+    patterns = removal_traces.Subject(everything=True).patterns()
     folders = {pattern.partition("*")[0] if "*" in pattern else f"{pattern}/" for pattern in patterns}
-    known = {removal_plan.HOSTS, removal_plan.CLOUDS, *patterns}
+    known = {removal_traces.HOSTS, removal_traces.CLOUDS, *patterns}
     # In containers; of those who look, not of those who write.
     elsewhere = ("/etc/containers/registries", "/run/user", "/run/resolv", "/run/openvswitch", "/run/ovn")
     unknown = {

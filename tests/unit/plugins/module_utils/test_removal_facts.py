@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.hotstack.os.plugins.module_utils import removal_facts as facts
-from ansible_collections.hotstack.os.plugins.module_utils import removal_plan
-from ansible_collections.hotstack.os.plugins.module_utils.removal_plan import Bridge, Subject, Switch, Unit
+from ansible_collections.hotstack.os.plugins.module_utils import removal_traces
+from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import Bridge, Subject, Switch, Unit
 
 US = pwd.getpwuid(os.geteuid())
 
@@ -190,13 +190,13 @@ def test_files_are_read_without_links(tmp_path: Path) -> None:
 
 
 def test_what_clients_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / removal_plan.OPENSTACK_DIRECTORY
+    folder = tmp_path / removal_traces.OPENSTACK_DIRECTORY
     folder.mkdir(parents=True)
     (folder / "clouds.yaml").write_text("clouds:\n  # BEGIN hotstack.os\n  # END hotstack.os\n")
     (folder / "cloud-secret.yaml").write_text("---\nhotstack_cloud_secrets:\n  x: 1\n")
     monkeypatch.setattr(facts, "homes", lambda: [str(tmp_path)])
-    monkeypatch.setattr(removal_plan, "HOSTS", str(tmp_path / "hosts"))
-    monkeypatch.setattr(removal_plan, "CLOUDS", str(tmp_path / "clouds.yaml"))
+    monkeypatch.setattr(removal_traces, "HOSTS", str(tmp_path / "hosts"))
+    monkeypatch.setattr(removal_traces, "CLOUDS", str(tmp_path / "clouds.yaml"))
     (tmp_path / "hosts").write_text("127.0.0.1 localhost\n")
     assert facts.texts(Subject()) == {}
     assert facts.secrets(Subject()) == ()
@@ -218,9 +218,9 @@ def test_paths_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: st
     (tmp_path / "lost").symlink_to("nowhere")
     data = tmp_path / "data"
     data.mkdir()
-    monkeypatch.setattr(removal_plan, "MARKS", {str(client): "# Made by hotstack.os"})
-    monkeypatch.setattr(removal_plan, "SYSTEM_FILES", (str(client), f"{tmp_path}/hotstack-os*", f"{tmp_path}/lost"))
-    monkeypatch.setattr(removal_plan, "HOST_FILES", ())
+    monkeypatch.setattr(removal_traces, "MARKS", {str(client): "# Made by hotstack.os"})
+    monkeypatch.setattr(removal_traces, "SYSTEM_FILES", (str(client), f"{tmp_path}/hotstack-os*", f"{tmp_path}/lost"))
+    monkeypatch.setattr(removal_traces, "HOST_FILES", ())
     found = facts.our_paths(Subject(everything=True, home=f"{tmp_path}/home", data_dirs=(str(data),)))
     ours = [path for path in found if path.startswith(str(tmp_path))]
     assert ours == [str(data), f"{tmp_path}/hotstack-os-a", f"{tmp_path}/lost", *([str(client)] if is_ours else [])]
@@ -255,7 +255,7 @@ def test_zones_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_capabilities_of_daemons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "libvirtd").touch()
-    monkeypatch.setattr(removal_plan, "DAEMONS", (f"{tmp_path}/libvirtd", f"{tmp_path}/virtqemud"))
+    monkeypatch.setattr(removal_traces, "DAEMONS", (f"{tmp_path}/libvirtd", f"{tmp_path}/virtqemud"))
     assert facts.capabilities() == {f"{tmp_path}/libvirtd": ""}
 
 
@@ -286,7 +286,7 @@ def test_what_was_before(tools: Tools, tmp_path: Path) -> None:
     assert found["paths"][str(data)] is None
     assert found["users"][US.pw_name]["shell"] == US.pw_shell
     assert found["images"] == {"debian": None}
-    assert found["nft_tables"] == {removal_plan.PODMAN_TABLE: None}
+    assert found["nft_tables"] == {removal_traces.PODMAN_TABLE: None}
     tools.answers = {"podman image exists debian": "", "nft list tables": "table inet netavark\n"}
     again = facts.before(Subject(user="no-such-user", data_dirs=(str(data),), base_image="debian"))
     assert (again["images"], again["nft_tables"], again["users"]) == ({}, {}, {"no-such-user": None})

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hotstack.os.plugins.module_utils import removal_plan
-from ansible_collections.hotstack.os.plugins.module_utils.removal_plan import (
+from ansible_collections.hotstack.os.plugins.module_utils import removal_plan, removal_traces
+from ansible_collections.hotstack.os.plugins.module_utils.removal_plan import plan
+from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import (
     Account,
     Bridge,
     Host,
     Subject,
     Switch,
     Unit,
-    plan,
 )
 
 DATA = "/var/lib/hotstack-os"
@@ -25,7 +25,7 @@ ALL = Subject(
     base_image="debian:trixie-slim",
 )
 OURS = Account(
-    uid=990, comment=removal_plan.COMMENT, shell="/usr/sbin/nologin", groups=("kvm",), lingers=True, runs=True
+    uid=990, comment=removal_traces.COMMENT, shell="/usr/sbin/nologin", groups=("kvm",), lingers=True, runs=True
 )
 THEIRS = Account(uid=990, comment="Somebody", shell="/bin/false", groups=("kvm", "video"), lingers=True)
 FORMER = {"comment": "Somebody", "shell": "/bin/false", "groups": ["video"], "lingers": False}
@@ -133,19 +133,6 @@ def test_images_stay_if_they_are_to() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "pattern", "is_named"),
-    [
-        ("/etc/systemd/system/hotstack-os.target", "/etc/systemd/system/hotstack-os*", True),
-        ("/etc/systemd/system/hotstack-os.target.wants/x", "/etc/systemd/system/hotstack-os*", False),
-        ("/etc/systemd/system/a.wants/hotstack-os.target", "/etc/systemd/system/*.wants/hotstack-os*", True),
-        ("/etc/hotstack", "/etc/hotstack-os", False),
-    ],
-)
-def test_star_stays_in_its_folder(path: str, pattern: str, is_named: bool) -> None:
-    assert removal_plan.matches(path, pattern) is is_named
-
-
-@pytest.mark.parametrize(
     ("record", "now", "line"),
     [
         ({}, FILE, ["file /etc/hotstack-os"]),
@@ -161,34 +148,10 @@ def test_file_that_was_there_comes_back(subject: Subject, record: Any, now: Any,
     assert said(subject, record, paths=("/etc/hotstack-os",), files={"/etc/hotstack-os": now}) == line
 
 
-BLOCK = "# BEGIN hotstack.os\n2 b\n# END hotstack.os\n"
-CLOUD = "  # BEGIN hotstack.os\n  a:\n  # END hotstack.os\n"
-OTHER_PART = "  # BEGIN hotstack.os post_setup\n  b:\n  # END hotstack.os post_setup\n"
-
-
-@pytest.mark.parametrize(
-    ("path", "text", "former", "after"),
-    [
-        ("/etc/hosts", f"1 a\n{BLOCK}", None, "1 a\n"),
-        ("/etc/hosts", f"1 a\n{BLOCK}3 c\n", "1 a", "1 a\n3 c\n"),
-        ("/etc/hosts", f"1 a\n{BLOCK}", "1 a", "1 a"),
-        ("/etc/hosts", BLOCK, None, ""),
-        ("/etc/openstack/clouds.yaml", f"---\nclouds:\n{CLOUD}{OTHER_PART}", None, None),
-        ("/etc/openstack/clouds.yaml", f"---\nclouds:\n{CLOUD}", "clouds: {}\n", "clouds: {}\n"),
-        ("/etc/openstack/clouds.yaml", f"clouds:\n  x:\n    y: 1\n{CLOUD}", None, "clouds:\n  x:\n    y: 1\n"),
-        ("/etc/openstack/clouds.yaml", f"clouds:\n{CLOUD}  x:\n    y: 1\n", "# a\n", "clouds:\n  x:\n    y: 1\n"),
-    ],
-    ids=["hosts", "line since", "end of line", "empty", "ours alone", "no clouds", "unrecorded", "cloud since"],
-)
-def test_shared_file_loses_our_lines_alone(path: str, text: str, former: str | None, after: str | None) -> None:
-    known = None if former is None else {**FILE, "content": former}
-    assert removal_plan.shared_text(path, text, known) == after
-
-
 def test_shared_files_with_nothing_else_go() -> None:
-    text = f"---\nclouds:\n{CLOUD}"
-    host: dict[str, Any] = {"texts": {removal_plan.CLOUDS: text}, "entries": {"/etc/openstack": ("clouds.yaml",)}}
-    assert said(Subject(), **host) == [f"file {removal_plan.CLOUDS}", "empty folder /etc/openstack"]
+    text = "---\nclouds:\n  # BEGIN hotstack.os\n  a:\n  # END hotstack.os\n"
+    host: dict[str, Any] = {"texts": {removal_traces.CLOUDS: text}, "entries": {"/etc/openstack": ("clouds.yaml",)}}
+    assert said(Subject(), **host) == [f"file {removal_traces.CLOUDS}", "empty folder /etc/openstack"]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +170,7 @@ def test_folder_goes_when_it_is_empty_and_was_made(record: Any, inside: tuple[st
 
 
 def test_folder_of_the_network_and_of_lingering_go_too() -> None:
-    folders = {"/etc/containers/networks": ("hotstack-os.json",), removal_plan.LINGER_FOLDER: ("hotstack",)}
+    folders = {"/etc/containers/networks": ("hotstack-os.json",), removal_traces.LINGER_FOLDER: ("hotstack",)}
     record = {"paths": dict.fromkeys(folders)}
     lines = said(ALL, record, entries=folders, networks=("hotstack-os",), account=OURS)
     assert [line for line in lines if line.startswith("empty")] == [f"empty folder {name}" for name in folders]
@@ -248,7 +211,7 @@ def test_user_of_nobody_known_stays() -> None:
     [
         ({}, ("/var/lib/hotstack",), False),
         ({"users": {"hotstack": None}}, ("/var/lib/hotstack",), True),
-        ({}, ("/var/lib/hotstack", f"/var/lib/hotstack/.config/systemd/user/{removal_plan.SESSION_UNIT}"), True),
+        ({}, ("/var/lib/hotstack", f"/var/lib/hotstack/.config/systemd/user/{removal_traces.SESSION_UNIT}"), True),
         ({"users": {"hotstack": None}, "paths": {"/var/lib/hotstack": FOLDER}}, ("/var/lib/hotstack",), False),
     ],
     ids=["unknown", "recorded", "ours by its unit", "there before"],
@@ -258,8 +221,8 @@ def test_home_without_its_user(record: Any, paths: tuple[str, ...], goes: bool) 
 
 
 def test_mark_of_lingering_without_its_user_goes() -> None:
-    assert said(ALL, paths=(f"{removal_plan.LINGER_FOLDER}/hotstack",)) == [
-        f"file {removal_plan.LINGER_FOLDER}/hotstack"
+    assert said(ALL, paths=(f"{removal_traces.LINGER_FOLDER}/hotstack",)) == [
+        f"file {removal_traces.LINGER_FOLDER}/hotstack"
     ]
 
 
@@ -481,12 +444,3 @@ def test_packages_go_that_were_installed() -> None:
     assert kept(subject, packages=("podman",)) == [
         "packages, as there is no record of those that a deployment installed"
     ]
-
-
-# --- what is recorded
-
-
-def test_recorded_paths_are_complete_and_plain() -> None:
-    paths = ALL.recorded()
-    assert not [path for path in paths if "*" in path]
-    assert {"/etc/hosts", removal_plan.CLOUDS, "/var/lib/hotstack", "/srv/volumes", removal_plan.CLIENT} <= set(paths)

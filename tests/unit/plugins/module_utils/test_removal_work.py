@@ -16,10 +16,12 @@ from ansible_collections.hotstack.os.plugins.module_utils import (
     file_capabilities,
     removal_facts,
     removal_plan,
+    removal_traces,
     service_units,
 )
 from ansible_collections.hotstack.os.plugins.module_utils import removal_work as work
-from ansible_collections.hotstack.os.plugins.module_utils.removal_plan import Removal, Unit
+from ansible_collections.hotstack.os.plugins.module_utils.removal_plan import Removal
+from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import Unit
 
 US = pwd.getpwuid(os.geteuid())
 
@@ -208,7 +210,7 @@ def test_owner_of_a_process() -> None:
 
 
 def test_lingering_ends(tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(removal_plan, "LINGER_FOLDER", str(tmp_path))
+    monkeypatch.setattr(removal_traces, "LINGER_FOLDER", str(tmp_path))
     (tmp_path / "a").touch()
     act(Removal("lingering", "a"))
     asked = "loginctl show-user --property=Sessions --value"

@@ -8,8 +8,8 @@ from unittest import mock
 
 import pytest
 
-from ansible_collections.hotstack.os.plugins.module_utils import removal_facts, removal_plan
-from ansible_collections.hotstack.os.plugins.module_utils.removal_plan import Switch
+from ansible_collections.hotstack.os.plugins.module_utils import removal_facts, removal_traces
+from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import Switch
 from ansible_collections.hotstack.os.plugins.modules import host_record
 
 
@@ -77,7 +77,7 @@ def test_what_was_recorded_of_the_switch_stays(tmp_path: Path, monkeypatch: pyte
 def test_too_late_for_a_record(tmp_path: Path, moment: str) -> None:
     (tmp_path / "data" / "mysql").mkdir(parents=True)
     assert run(tmp_path, moment) == {"changed": False, "sections": []}
-    assert removal_plan.DATA_MARKS
+    assert removal_traces.DATA_MARKS
 
 
 @pytest.mark.parametrize(("text", "changed"), [("[]", None), (None, True)])

@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 from test_host_record import traces
 
-from ansible_collections.hotstack.os.plugins.module_utils import records, removal_facts, removal_plan, removal_work
+from ansible_collections.hotstack.os.plugins.module_utils import records, removal_facts, removal_traces, removal_work
 from ansible_collections.hotstack.os.plugins.modules import host_removal
 
 
@@ -16,9 +16,9 @@ from ansible_collections.hotstack.os.plugins.modules import host_removal
 def _path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with a host in which only data and one file of ours are."""
     monkeypatch.setattr(removal_facts, "run", mock.Mock(return_value=mock.Mock(returncode=1, stdout="", stderr="")))
-    monkeypatch.setattr(removal_plan, "SYSTEM_FILES", (f"{tmp_path}/file",))
+    monkeypatch.setattr(removal_traces, "SYSTEM_FILES", (f"{tmp_path}/file",))
     for name in ("SYSTEM_FOLDERS", "HOST_FILES", "DAEMONS"):
-        monkeypatch.setattr(removal_plan, name, ())
+        monkeypatch.setattr(removal_traces, name, ())
     for name in ("texts", "session", "other_networks"):
         monkeypatch.setattr(removal_facts, name, lambda *_arguments: {})
     monkeypatch.setattr(removal_facts, "secrets", lambda _subject: ())

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.hotstack.os.plugins.module_utils import removal_traces
+from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import Subject
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern", "is_named"),
+    [
+        ("/etc/systemd/system/hotstack-os.target", "/etc/systemd/system/hotstack-os*", True),
+        ("/etc/systemd/system/hotstack-os.target.wants/x", "/etc/systemd/system/hotstack-os*", False),
+        ("/etc/systemd/system/a.wants/hotstack-os.target", "/etc/systemd/system/*.wants/hotstack-os*", True),
+        ("/etc/hotstack", "/etc/hotstack-os", False),
+    ],
+)
+def test_star_stays_in_its_folder(path: str, pattern: str, is_named: bool) -> None:
+    assert removal_traces.matches(path, pattern) is is_named
+
+
+def test_recorded_paths_are_complete_and_plain() -> None:
+    paths = Subject(data_dirs=("/var/lib/hotstack-os", "/srv/volumes")).recorded()
+    assert not [path for path in paths if "*" in path]
+    known = {"/etc/hosts", removal_traces.CLOUDS, removal_traces.CLIENT, "/var/lib/hotstack", "/srv/volumes"}
+    assert known <= set(paths)
