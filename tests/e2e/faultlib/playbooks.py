@@ -77,7 +77,7 @@ def reconfiguration(number: int, last: float, dice: random.Random) -> list[Fault
 def first_deployment(
     lab: Lab, services: Sequence[str], number: int, last: float, dice: random.Random
 ) -> Iterator[tuple[Result, float]]:
-    """Kill first deployments, each going on where the one before was killed; yield results and their seconds."""
+    """Kill first deployments, each going on where the one before was killed; yield a result of each such row."""
     todo = moments(number, last, dice)
     for start in range(0, number, CHAIN):
         # A later run of a chain finds done what an earlier one did, so it gets further in the same time.
@@ -86,11 +86,11 @@ def first_deployment(
         name = lab.run("uname", "-n").strip()
         done = lab.deploy("--extra-vars", f"clean_host={name} clean_images=false", check=False, playbook="clean")
         trouble = [] if done.status == 0 else [f"clean: {done.tail(5)}"]
-        for moment in chain:
-            before = time.monotonic()
-            reached = kill_after(lab, moment)
-            said = "" if reached else ", which had ended"
-            yield Result(f"site killed after {moment:.0f} s of a first deployment{said}"), time.monotonic() - before
+        trouble += [
+            f"a run had ended before it could be killed after {moment:.0f} s"
+            for moment in chain
+            if not kill_after(lab, moment)
+        ]
         since, seconds = time.time(), None
         try:
             deploy(lab)
@@ -102,5 +102,6 @@ def first_deployment(
                 trouble.append(f"the run after it changed {again.changed}")
         except AssertionError as error:
             trouble.append(str(error)[-500:])
-        title = f"site after {len(chain)} kills of a first deployment"
+        killed = ", ".join(f"{moment:.0f}" for moment in chain)
+        title = f"first deployment killed after {killed} s in a row"
         yield Result(title, healthy=seconds, trouble=trouble), time.monotonic() - begin
