@@ -79,18 +79,20 @@ def first_deployment(
 ) -> Iterator[tuple[Result, float]]:
     """Kill first deployments, each going on where the one before was killed; yield a result of each such row."""
     todo = moments(number, last, dice)
-    for start in range(0, number, CHAIN):
+    while todo:
         # A later run of a chain finds done what an earlier one did, so it gets further in the same time.
-        chain = sorted(todo[start : start + CHAIN])
+        chain, todo = sorted(todo[:CHAIN]), todo[CHAIN:]
         begin = time.monotonic()
         name = lab.run("uname", "-n").strip()
         done = lab.deploy("--extra-vars", f"clean_host={name} clean_images=false", check=False, playbook="clean")
         trouble = [] if done.status == 0 else [f"clean: {done.tail(5)}"]
-        trouble += [
-            f"a run had ended before it could be killed after {moment:.0f} s"
-            for moment in chain
-            if not kill_after(lab, moment)
-        ]
+        killed = []
+        for moment in chain:
+            if kill_after(lab, moment):
+                killed.append(f"{moment:.0f}")
+            else:
+                # It had ended; another one is killed earlier.
+                todo.append(moment / 2)
         since, seconds = time.time(), None
         try:
             deploy(lab)
@@ -102,6 +104,5 @@ def first_deployment(
                 trouble.append(f"the run after it changed {again.changed}")
         except AssertionError as error:
             trouble.append(str(error)[-500:])
-        killed = ", ".join(f"{moment:.0f}" for moment in chain)
-        title = f"first deployment killed after {killed} s in a row"
+        title = f"first deployment killed after {', '.join(killed)} s in a row"
         yield Result(title, healthy=seconds, trouble=trouble), time.monotonic() - begin
