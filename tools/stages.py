@@ -51,6 +51,7 @@ def stages(path: str, cache: Path) -> list[Stage]:
     tree = str(collections_tree(ROOT))
     base = {"PATH": path, "ANSIBLE_COLLECTIONS_PATH": tree, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
     lab = {**base, "HOTSTACK_LAB_NAME": LAB_NAME}
+    faults = ["tools/faults", "--limit=6300", f"--json={cache / 'logs/faults.json'}"]
     end_to_end = ["pytest", "tests/e2e", "-vv", "--durations=15"]
     return [
         lint(base),
@@ -67,7 +68,7 @@ def stages(path: str, cache: Path) -> list[Stage]:
         Stage("e2e", [Check("e2e", end_to_end, 4500, lab, junit=True)], lane="lab", needs=["lab"]),
         Stage(
             "faults",
-            [Check("faults", ["tools/faults", f"--json={cache / 'logs/faults.json'}"], 7200, lab, junit=True)],
+            [Check("faults", faults, 7200, lab, junit=True)],
             lane="lab",
             needs=["lab"],
             after=["e2e"],

@@ -22,6 +22,8 @@ IMAGE_LABEL = "io.hotstack-os.image"
 HEALTH = re.compile(r"\((healthy|unhealthy|starting)\)")
 DNS_HEADER = struct.Struct("!6H")
 DNS_ADDRESS, DNS_INTERNET = 1, 1
+# libvirt's numbers: VIR_DOMAIN_RUNNING; VIR_DOMAIN_PAUSED with VIR_DOMAIN_PAUSED_IOERROR.
+RUNNING, IO_ERROR = "1", ("3", "5")
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,11 @@ class Session:
 
 @dataclass(frozen=True)
 class Guests:
-    """How many guests the session libvirt lists."""
+    """How many guests the session libvirt lists, and which it paused because their disk could not be written."""
 
     known: int
     running: int
+    stuck: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -328,9 +331,13 @@ def parse_agents(kind: str, answer: Mapping[str, Any]) -> list[Agent]:
 
 
 def parse_domains(output: str) -> Guests:
-    """Return the number of guests in what `virsh list --all` prints without headers."""
-    lines = [line.split(None, 2) for line in output.splitlines() if line.strip()]
-    return Guests(len(lines), sum(line[-1] == "running" for line in lines))
+    """Return what `virsh domstats --state` says of all guests."""
+    states = [
+        (name, dict(line.strip().split("=", 1) for line in lines if "=" in line))
+        for name, *lines in (block.splitlines() for block in output.split("Domain: '")[1:])
+    ]
+    stuck = [name.rstrip("'") for name, state in states if (state["state.state"], state["state.reason"]) == IO_ERROR]
+    return Guests(len(states), sum(state["state.state"] == RUNNING for _, state in states), tuple(stuck))
 
 
 def mount_of(mountinfo: str, path: str) -> Mount | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from .container_plan import PREFIX
 from .status_facts import Facts, Session, Unit
 from .status_report import LIBVIRT, Line, Settings, plural, unknown
 
@@ -35,6 +36,9 @@ def session_lines(settings: Settings, facts: Facts) -> Iterator[Line]:
             return
         seen = f"{plural(facts.guests.known, 'guest')}, {facts.guests.running} running"
         yield Line(LIBVIRT, "session libvirt", seen)
+        for name in facts.guests.stuck:
+            cause = "its disk could not be written: there was no room, or an error"
+            yield Line(LIBVIRT, name, "paused", cause, f"podman exec {PREFIX}nova-compute virsh resume {name}")
 
 
 def capability_line(session: Session, units: Mapping[str, Unit]) -> Line:

@@ -313,7 +313,7 @@ class Reader:
     def guests(self) -> None:
         """Ask the session libvirt."""
         socket_ = f"/run/user/{pwd.getpwnam(self.setting('user')).pw_uid}/libvirt/libvirt-sock"
-        command = ("virsh", "--quiet", f"--connect=qemu:///session?socket={socket_}", "list", "--all")
+        command = ("virsh", "--quiet", f"--connect=qemu:///session?socket={socket_}", "domstats", "--state")
         self.facts.guests = status_facts.parse_domains(self.output(*command, env={**os.environ, "LC_ALL": "C"}))
 
     # --- files and time

@@ -15,6 +15,7 @@ KEYPAIR = "hotstack-test-guests"
 FLAVOR = "hotstack.small"
 IMAGE = "cirros"
 NAMES = ("from-image", "from-volume")
+OFF = "off"
 SSH = (
     *("ssh", "-i", KEY, "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR"),
     *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
@@ -81,6 +82,15 @@ def boot(lab: Lab) -> dict[str, Guest]:
     for guest in guests.values():
         guest.wait()
     return guests
+
+
+def boot_and_stop(lab: Lab) -> None:
+    """Boot one more guest, and stop it."""
+    common = ("--image", IMAGE, "--flavor", FLAVOR, "--network", "private", "--wait")
+    openstack(lab, "server", "create", *common, OFF)
+    openstack(lab, "server", "stop", OFF)
+    status = ("server", "show", OFF, "-f", "value", "-c", "status")
+    lab.wait(lambda: openstack(lab, *status) == "SHUTOFF", f"{OFF} is off", 120)
 
 
 def delete(lab: Lab, guests: dict[str, Guest]) -> None:

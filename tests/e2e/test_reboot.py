@@ -25,7 +25,7 @@ exec /opt/ansible/bin/ansible-playbook hotstack.os.smoke_test --extra-vars ansib
 
 def test_everything_is_back(deployed: Lab, guests: dict[str, by_hand.Guest], services: list[str]) -> None:
     """Reboot while guests run, and ask what a user would ask."""
-    assert guests
+    by_hand.boot_and_stop(deployed)
     boot = deployed.run("cat", "/proc/1/stat").split()[21]
     deployed.reboot()
     assert deployed.run("cat", "/proc/1/stat").split()[21] != boot
@@ -54,9 +54,11 @@ def test_run_after_reboot_changes_nothing(deployed: Lab) -> None:
 
 
 def test_guests_are_back(deployed: Lab, guests: dict[str, by_hand.Guest]) -> None:
-    """Wait for what ran before the reboot, from its image and from its volume; then stop one and start it again."""
+    """Wait for what ran before the reboot, see that the other is off, then stop one and start it again."""
     for guest in guests.values():
         guest.wait()
+    status = ("server", "show", by_hand.OFF, "-f", "value", "-c", "status")
+    assert by_hand.openstack(deployed, *status) == "SHUTOFF"
     guest = guests["from-image"]
     boot = guest.boot_id()
     by_hand.openstack(deployed, "server", "stop", guest.name)
@@ -65,6 +67,7 @@ def test_guests_are_back(deployed: Lab, guests: dict[str, by_hand.Guest]) -> Non
     by_hand.openstack(deployed, "server", "start", guest.name)
     guest.wait()
     assert guest.boot_id() != boot
+    by_hand.openstack(deployed, "server", "delete", "--wait", by_hand.OFF)
     by_hand.delete(deployed, guests)
 
 

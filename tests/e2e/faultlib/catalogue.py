@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from guests import openstack
-from lab import PREFIX
+from lab import PREFIX, VIRSH
 
 from faultlib.ground import Fault, Ground
 
@@ -15,8 +15,16 @@ SYSTEMCTL = "systemctl --user --machine=hotstack@"
 SESSION = "hotstack-os-libvirtd-session.service"
 DATA = "/var/lib/hotstack-os"
 LIBVIRTD = "/usr/sbin/libvirtd"
+COPY = "/usr/local/libexec/hotstack-os/libvirtd"
 # As a package update replaces it, with another content.
 UPDATE = f"cp --preserve=mode {LIBVIRTD} {LIBVIRTD}.new && echo >>{LIBVIRTD}.new && mv {LIBVIRTD}.new {LIBVIRTD}"
+# What else of ours runs on the host, but for the session libvirt, which has a group of its own.
+HOST_UNITS = (
+    "hotstack-os-infra-setup.service",
+    "hotstack-os-libvirtd-ready.service",
+    "hotstack-os-libvirtd-capability.path",
+    "hotstack-os-resolv.path",
+)
 STORES = ("mariadb", "rabbitmq", "ovn-northd")
 FOLDERS = {"mariadb": "mysql", "rabbitmq": "rabbitmq", "ovn-northd": "ovn"}
 DISK = "/run/hotstack-faults-disk"
@@ -31,6 +39,21 @@ for folder in {{folders}}; do
     cp --archive "$folder" {DISK}/
     mount --bind {DISK}/"$(basename "$folder")" "$folder"
 done
+"""
+# The same for a guest that is off: its folder holds its disk, and there is room for few of its writes.
+GUEST_DISK = f"""
+set -eu
+mkdir -p {DISK}
+mount -t tmpfs -o size=$(($(du --summarize --block-size=1M {{folder}} | cut -f 1) + 32))M hotstack-faults {DISK}
+cp --archive {{folder}} {DISK}/guest
+mount --bind {DISK}/guest {{folder}}
+"""
+FORMER_GUEST_DISK = f"""
+set -eu
+umount {{folder}}
+cp --archive {DISK}/guest/. {{folder}}/
+umount {DISK}
+rmdir {DISK}
 """
 FORMER_DISK = f"""
 set -eu
@@ -65,14 +88,14 @@ def remove(service: str) -> Callable[[Ground], None]:
     return script(f"podman rm --force {PREFIX}{service}")
 
 
-def stop_and_start(service: str) -> Callable[[Ground], float]:
+def stop_and_start(unit: str) -> Callable[[Ground], float]:
     """Return what stops a unit, and starts it some seconds later."""
 
     def do(ground: Ground) -> float:
-        ground.lab.run("systemctl", "stop", ground.unit(service))
+        ground.lab.run("systemctl", "stop", unit)
         time.sleep(3)
         begin = time.time()
-        ground.lab.run("systemctl", "start", ground.unit(service), timeout=300)
+        ground.lab.run("systemctl", "start", unit, timeout=300)
         return begin
 
     return do
@@ -120,6 +143,41 @@ def former_disk(ground: Ground) -> None:
     ground.lab.run("systemctl", "start", *units, timeout=300)
 
 
+def guest_folder(ground: Ground, guest: str) -> str:
+    """Return the folder that holds a guest's disk."""
+    return f"{DATA}/nova-instances/{openstack(ground.lab, 'server', 'show', guest, '-f', 'value', '-c', 'id')}"
+
+
+def while_off(ground: Ground, guest: str, script: str) -> None:
+    """Run a shell script in the lab host while a guest is off; it then is of another boot, which is no fault."""
+    status = ("server", "show", guest, "-f", "value", "-c", "status")
+    for order, reached in (("stop", "SHUTOFF"), ("start", "ACTIVE")):
+        openstack(ground.lab, "server", order, guest)
+        ground.lab.wait(lambda wanted=reached: openstack(ground.lab, *status) == wanted, f"{guest} is {reached}", 120)
+        if order == "stop":
+            ground.lab.shell(script)
+    ground.guests[guest].wait()
+    ground.boots[guest] = ground.guests[guest].boot_id()
+
+
+def fill_guest_disk(ground: Ground) -> float:
+    """Give a guest's disk a small disk of the host, let the guest write until libvirt pauses it, and free it again."""
+    name = "from-image"
+    while_off(ground, name, GUEST_DISK.format(folder=guest_folder(ground, name)))
+    # The guest lives in its memory; so far in, its disk has nothing of the image.
+    write = "dd if=/dev/urandom of=/dev/vda bs=1M seek=512 count=256 oflag=direct"
+    ground.guests[name].run(f"nohup {write} >/dev/null 2>&1 &")
+    ground.lab.wait(lambda: ground.lab.shell(f"{VIRSH} list --state-paused --name").strip(), "the guest is paused", 120)
+    ground.lab.shell(f"mount -o remount,size=2G {DISK}")
+    return time.time()
+
+
+def former_guest_disk(ground: Ground) -> None:
+    """Give the guest its former disk back, with what it has now."""
+    name = "from-image"
+    while_off(ground, name, FORMER_GUEST_DISK.format(folder=guest_folder(ground, name)))
+
+
 def image_of(service: str) -> Callable[[Ground], None]:
     """Return what removes the image of a service, and its container with it."""
     return script(f"podman rmi --force $(podman inspect --format '{{{{.ImageName}}}}' {PREFIX}{service})")
@@ -140,9 +198,11 @@ def edit_config(service: str, name: str) -> Callable[[Ground], None]:
 def update_libvirt(ground: Ground) -> float:
     """Replace libvirt's daemon, and put it back."""
     ground.lab.shell(f"cp --preserve=all {LIBVIRTD} {LIBVIRTD}.kept && {UPDATE}")
-    time.sleep(10)
+    copied = f"cmp --silent {LIBVIRTD} {COPY} && getcap {COPY} | grep --quiet cap_net_admin && echo yes"
+    ground.lab.wait(lambda: ground.lab.shell(copied, check=False), "the copy follows the update", 60)
     begin = time.time()
     ground.lab.shell(f"mv {LIBVIRTD}.kept {LIBVIRTD}")
+    ground.lab.wait(lambda: ground.lab.shell(copied, check=False), "the copy follows the former one", 60)
     return begin
 
 
@@ -168,7 +228,9 @@ def every_fault(services: Sequence[str]) -> list[Fault]:
     # Open vSwitch keeps the flows that are there: guests lose no packet with any of these.
     faults = [Fault("kill", service, kill(service), [service]) for service in services]
     faults += [Fault("remove", service, remove(service), [service]) for service in services]
-    faults += [Fault("stop", service, stop_and_start(service), [service]) for service in services]
+    faults += [Fault("stop", service, stop_and_start(f"{PREFIX}{service}.service"), [service]) for service in services]
+    faults += [Fault("stop", unit, stop_and_start(unit)) for unit in HOST_UNITS]
+    faults.append(Fault("stop", "everything", stop_and_start("hotstack-os.target"), services))
     faults += [
         Fault("systemd", "daemon-reload", script("systemctl daemon-reload")),
         Fault("systemd", "daemon-reexec", script("systemctl daemon-reexec")),
@@ -194,6 +256,8 @@ def every_fault(services: Sequence[str]) -> list[Fault]:
         Fault("files", "configuration of heat-api edited", edit_config("heat-api", "heat.conf"), stays=True, limit=600),
         Fault("disk", "full, then freed", fill_disk, STORES, limit=420),
         Fault("disk", "the former one again", former_disk, STORES),
+        Fault("disk", "of a guest full, then freed", fill_guest_disk, stays=True, pings_may_get_lost=True),
+        Fault("disk", "the guest's former one again", former_guest_disk, pings_may_get_lost=True),
         Fault("host", "two reboots in a row", reboot_times(2), guests_may_end=True, limit=600),
         Fault("host", "power cut during writes", power_cut, guests_may_end=True, limit=600),
         Fault("use", "of a volume after all", use),

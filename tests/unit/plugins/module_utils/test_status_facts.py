@@ -138,8 +138,13 @@ def test_agents() -> None:
 
 
 def test_domains() -> None:
-    assert status_facts.parse_domains(" 1   notapet-1   running\n -   notapet-2   shut off\n\n") == Guests(2, 1)
-    assert status_facts.parse_domains("") == Guests(0, 0)
+    states = {"runs": (1, 1), "off": (5, 1), "paused": (3, 1), "full": (3, 5)}
+    shown = [
+        f"Domain: 'notapet-{name}'\n  state.state={state}\n  state.reason={reason}\n\n"
+        for name, (state, reason) in states.items()
+    ]
+    assert status_facts.parse_domains("".join(shown)) == Guests(4, 1, ("notapet-full",))
+    assert status_facts.parse_domains("\n") == Guests(0, 0)
 
 
 MOUNTINFO = """\

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from small_deployment import Break, broken, fails, field, unit
 
-from ansible_collections.hotstack.os.plugins.module_utils.status_facts import Session
+from ansible_collections.hotstack.os.plugins.module_utils.status_facts import Guests, Session
 
 # What is broken; the name of the line, a part of its cause, a part of its command.
 CASES: dict[str, tuple[Break, str, str, str]] = {
@@ -27,6 +27,10 @@ CASES: dict[str, tuple[Break, str, str, str]] = {
         *("does not run", "restart hotstack-os-libvirtd-ready"),
     ),
     "session": (fails("session"), "session libvirt", "no answer", "restart hotstack-os-libvirtd-ready"),
+    "full": (
+        *(field("guests", Guests(2, 1, ("notapet-1",))), "notapet-1"),
+        *("no room", "podman exec hotstack-os-nova-compute virsh resume notapet-1"),
+    ),
     "guests": (fails("guests"), "session libvirt", "does not answer: no answer", "--machine=hotstack@ restart"),
 }
 

@@ -58,7 +58,7 @@ PRINTED = {
     "ovs-vsctl --timeout=3 --format=json": '{"data": [[["map", [["system-id", "abc"], ["ovn-remote", "tcp:x:1"]]]]]}',
     "busctl": '{"data": [{"ours": {"interfaces": ["hot-ex"]}}]}',
     "nft": "table inet hotstack_os\n",
-    "virsh": " 1   notapet   running\n",
+    "virsh": "Domain: 'notapet'\n  state.state=1\n  state.reason=1\n\n",
     "journalctl": f"it began\nit broke\n{'0a' * 32}\n",
     "/usr/local/libexec/hotstack-os-infra-setup check": "the address x\n",
 }
