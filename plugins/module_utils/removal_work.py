@@ -323,20 +323,14 @@ def stop_lingering(removals: list[Removal]) -> None:
 
 
 def stop_managers(removals: list[Removal]) -> None:
-    """Stop a user's service manager, and end what is left of the user."""
+    """Stop a user's service manager, and end what is left of its sessions.
+
+    The number alone tells nothing: processes in containers of others may have the same.
+    """
     for removal in removals:
         uid = removal.data
         run("systemctl", "stop", f"user@{uid}.service", f"user-runtime-dir@{uid}.service", f"user-{uid}.slice")
-        left = [int(name) for name in os.listdir("/proc") if name.isdigit() and owner(name) == uid]
-        kill(left)
-
-
-def owner(pid: str) -> int | None:
-    """Return the user id that a process runs with."""
-    try:
-        return os.stat(f"/proc/{pid}").st_uid
-    except OSError:
-        return None
+        kill(removal_facts.user_processes(uid))
 
 
 def delete_users(removals: list[Removal]) -> None:

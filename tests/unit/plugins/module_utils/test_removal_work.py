@@ -197,16 +197,14 @@ def test_session_without_its_user(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_left_of_a_user_ends(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
-    child = sleeper()
-    monkeypatch.setattr(work, "owner", lambda pid: 4711 if pid == str(child.pid) else 0)
+    child, same_number = sleeper(), sleeper()
+    monkeypatch.setattr(removal_facts, "user_processes", lambda uid: [child.pid] if uid == 4711 else [])
     act(Removal("manager", "a", data=4711))
     assert tools.told == ["systemctl stop user@4711.service user-runtime-dir@4711.service user-4711.slice"]
     assert child.wait() == -9
-
-
-def test_owner_of_a_process() -> None:
-    assert work.owner(str(os.getpid())) == os.geteuid()
-    assert work.owner("no") is None
+    assert same_number.poll() is None
+    same_number.kill()
+    same_number.wait()
 
 
 def test_lingering_ends(tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
