@@ -420,8 +420,15 @@ def deployed(subject: Subject) -> bool:
     """Tell whether there was a deployment already: then nobody knows any more what was there before."""
     target = f"/etc/systemd/system/{removal_traces.TARGET}"
     return os.path.lexists(target) or bool(
-        set(removal_traces.DATA_MARKS) & set(entries(subject.data_dirs).get(subject.data_dirs[0], ()))
+        set(removal_traces.DEPLOYMENT_MARKS) & set(entries(subject.data_dirs).get(subject.data_dirs[0], ()))
     )
+
+
+def without_builds(known: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what the record keeps of the data directory without what a build of images made of it."""
+    if known is None or known.get("entries") == ["runtime"]:
+        return None
+    return {**known, "entries": [name for name in known.get("entries", ()) if name != "runtime"]}
 
 
 def before(subject: Subject) -> dict[str, dict[str, Any]]:
@@ -433,9 +440,13 @@ def before(subject: Subject) -> dict[str, dict[str, Any]]:
         if found
         else None
     )
-    podman = removal_traces.PODMAN_TABLE
+    podman, top = removal_traces.PODMAN_TABLE, subject.data_dirs[0]
+    paths = {path: describe(path) for path in subject.recorded()}
     return {
-        removal_traces.PATHS: {path: describe(path) for path in subject.recorded()},
+        removal_traces.PATHS: {
+            **{path: describe(path) for path in subject.recorded()},
+            top: without_builds(describe(top)),
+        },
         removal_traces.USERS: {subject.user: user},
         removal_traces.UNITS: units,
         removal_traces.SETTINGS: {removal_traces.FORWARDING: forwarding()},

@@ -74,8 +74,9 @@ SYSTEM_FOLDERS = (
 # What else is there as long as guests are.
 HOST_FILES = ("/usr/local/libexec/hotstack-os", "/run/hotstack-os-infra-setup")
 LINGER_FOLDER = "/var/lib/systemd/linger"
-# What only a data directory of ours has.
+# What only a data directory of ours has; builds of images make the last one before anything is deployed.
 DATA_MARKS = ("credentials.json", "mysql", "runtime")
+DEPLOYMENT_MARKS = ("credentials.json", "mysql")
 # In a home that is not ours, only these are.
 HOME_FILES = (
     ".config/libvirt/libvirtd.conf",

@@ -342,7 +342,18 @@ def test_switch_that_does_not_run(tools: Tools) -> None:
     assert tools.asked[0].startswith("ovs-vsctl --timeout=30")
 
 
-@pytest.mark.parametrize(("inside", "is_known"), [("mysql", True), ("theirs", False)])
+@pytest.mark.parametrize(("inside", "is_known"), [("mysql", True), ("runtime", False), ("theirs", False)])
 def test_deployment_is_known_by_its_data(tmp_path: Path, inside: str, is_known: bool) -> None:
     (tmp_path / inside).mkdir()
     assert facts.deployed(Subject(data_dirs=(str(tmp_path),))) is is_known
+
+
+@pytest.mark.parametrize(
+    ("inside", "kept"), [(["runtime"], None), (["runtime", "theirs"], ["theirs"]), (["theirs"], ["theirs"]), ([], [])]
+)
+def test_builds_before_the_first_deployment_are_not_of_others(tmp_path: Path, inside: list[str], kept: Any) -> None:
+    for name in inside:
+        (tmp_path / name).mkdir()
+    known = facts.without_builds(facts.describe(str(tmp_path)))
+    assert known == (None if kept is None else {**(facts.describe(str(tmp_path)) or {}), "entries": kept})
+    assert facts.without_builds(None) is None

@@ -80,6 +80,12 @@ def test_too_late_for_a_record(tmp_path: Path, moment: str) -> None:
     assert removal_traces.DATA_MARKS
 
 
+def test_build_of_images_comes_before(tmp_path: Path) -> None:
+    (tmp_path / "data" / "runtime" / "build").mkdir(parents=True)
+    assert run(tmp_path, "start")["changed"]
+    assert record(tmp_path)["paths"][f"{tmp_path}/data"] is None
+
+
 @pytest.mark.parametrize(("text", "changed"), [("[]", None), (None, True)])
 def test_main(tmp_path: Path, text: str | None, changed: bool | None) -> None:
     if text:
