@@ -106,6 +106,8 @@ class Host:
     has_database: bool = False
     # Those of its folders that have something in them.
     filled: frozenset[str] = frozenset()
+    # Those of the clients' users that it has.
+    clients: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,8 @@ class Wanted:
     settings: Mapping[str, str] = field(default_factory=dict)
     # The file that says how it had them.
     former_settings: str = ""
+    # The users who get a cloud, by the setting that names them.
+    clients: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -361,6 +365,17 @@ def account_findings(host: Host, wanted: Wanted) -> Iterator[Finding]:
         yield Finding(f"Group {name}", f"group id {host.group_id}", "a system group with an id below 1000", fix)
 
 
+def client_findings(host: Host, wanted: Wanted) -> Iterator[Finding]:
+    """Yield the users who are to get a cloud and are not there; ours is made before that."""
+    for setting, names in wanted.clients.items():
+        missing = [name for name in names if name not in host.clients and name != wanted.user]
+        if missing:
+            found = ", ".join(f"'{name}'" for name in missing)
+            yield Finding(
+                setting, found, "names of users of this host alone", "Create them, or take them off the list."
+            )
+
+
 def follows_root(name: str, host: Host, wanted: Wanted) -> bool:
     """Return whether a folder only moves along with the root of the data."""
     before, after = host.former.get(DATA, ""), wanted.settings.get(DATA, "")
@@ -397,6 +412,7 @@ def errors(host: Host, wanted: Wanted) -> list[Finding]:
         *name_findings(host),
         *service_findings(host),
         *account_findings(host, wanted),
+        *client_findings(host, wanted),
         *change_findings(host, wanted),
     ]
     if host.ca_bundle:

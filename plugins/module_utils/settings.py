@@ -226,6 +226,14 @@ def url(value: str) -> str | None:
     return "empty or a URL such as http://mirror.example:8080/path"
 
 
+def consoles(value: str) -> str | None:
+    """Allow ports where libvirt lets guests have consoles: one, or a range."""
+    found = re.fullmatch(r"([1-9]\d{3,4})(?:-([1-9]\d{3,4}))?", value)
+    if found and 5900 <= int(found[1]) <= int(found[2] or found[1]) <= 65535:
+        return None
+    return "a port or a range of ports from 5900 to 65535, such as 5900-6899"
+
+
 INTERFACE = matching(
     r"[A-Za-z][A-Za-z0-9_.-]{0,14}", "an interface name: a letter, then at most 14 letters, digits or . _ -"
 )
@@ -269,6 +277,7 @@ RULES: dict[str, Rule] = {
     "nova_disk_allocation_ratio": ratio,
     "nova_ram_allocation_ratio": ratio,
     "nova_reserved_memory_mib": between(0, 1048576),
+    "ovs_network_console_ports": consoles,
 }
 
 DATA = "hotstack_os_data_dir"

@@ -86,6 +86,10 @@ options:
     description: A file of CA certificates that must exist; empty for none.
     type: str
     default: ""
+  clients:
+    description: The users who get a cloud, and so must exist, as lists by the name of the setting that has them.
+    type: dict
+    default: {}
   settings:
     description: Settings that can't change after a first deployment, or not while it runs, by their names.
     type: dict
@@ -320,6 +324,15 @@ def read_accounts(host: preflight.Host, name: str) -> None:
         host.user = preflight.Account(user.pw_uid, group, user.pw_dir, user.pw_shell)
 
 
+def is_user(name: str) -> bool:
+    """Return whether the host has a user of this name."""
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
 def read_tools(host: preflight.Host) -> None:
     """Read the state of units and programs."""
     if installed("systemctl"):
@@ -368,6 +381,7 @@ def read_host(wanted: preflight.Wanted) -> preflight.Host:
             host.ca_bundle = "missing"
         elif "-----BEGIN CERTIFICATE-----" not in text_of(wanted.ca_bundle):
             host.ca_bundle = "empty"
+    host.clients = frozenset(name for names in wanted.clients.values() for name in names if is_user(name))
     read_former(host, wanted.former_settings)
     read_accounts(host, wanted.user)
     read_names(host)
@@ -396,6 +410,7 @@ def wanted_from(params: dict[str, Any]) -> preflight.Wanted:
         ca_bundle=params["ca_bundle"],
         settings=params["settings"],
         former_settings=params["former_settings"],
+        clients={setting: tuple(map(str, names)) for setting, names in params["clients"].items()},
     )
 
 
@@ -443,6 +458,7 @@ def main() -> None:
             "user": {"type": "str", "required": True},
             "home": {"type": "path", "required": True},
             "ca_bundle": {"type": "str", "default": ""},
+            "clients": {"type": "dict", "default": {}},
             "settings": {"type": "dict", "default": {}},
             "former_settings": {"type": "path", "default": "/etc/hotstack-os/deployment.json"},
         },

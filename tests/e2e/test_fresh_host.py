@@ -31,3 +31,13 @@ def test_bad_setting_ends_before_any_change(lab: Lab) -> None:
     assert play.status != 0
     assert "hotstack_os_mtu" in play.output
     assert lab.shell(TRACES) == ""
+
+
+def test_unknown_user_ends_before_any_change(lab: Lab) -> None:
+    """Name a user of the host who gets a cloud and is not there."""
+    play = lab.deploy(
+        "--extra-vars", '{"keystone_clouds_users": ["root", "nobody-so-called"]}', check=False, timeout=600
+    )
+    assert play.status != 0
+    assert "keystone_clouds_users: found 'nobody-so-called'; needed names of users of this host alone." in play.output
+    assert lab.shell(TRACES) == ""

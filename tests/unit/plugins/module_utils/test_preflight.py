@@ -28,6 +28,7 @@ WANTED = preflight.Wanted(
     user="hotstack",
     home="/var/lib/hotstack",
     ca_bundle="/etc/ca.pem",
+    clients={"keystone_clouds_users": ("me", "hotstack"), "other_users": ()},
 )
 
 
@@ -48,6 +49,7 @@ def good_host(**changes: Any) -> Host:
         units={"firewalld.service": {"UnitFileState": "enabled", "ActiveState": "active", "LoadState": "loaded"}},
         user=Account(990, "hotstack", "/var/lib/hotstack", "/usr/sbin/nologin"),
         group_id=990,
+        clients=frozenset({"me", "hotstack"}),
     )
     return replace(host, **changes)
 
@@ -60,7 +62,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "memory in use by ourselves": {"deployed": True, "memory_mib": 100},
     "space in use by ourselves": {"deployed": True, "disks": {"/srv/data": Disk(1, 1100)}},
     "file systems of their own": {"disks": {"/var/lib/containers": Disk(1, 8192), "/srv/data": Disk(2, 4096)}},
-    "no user yet": {"user": None, "group_id": None},
+    "no user yet": {"user": None, "group_id": None, "clients": frozenset({"me"})},
     "our own listener": {"listeners": [Listener("tcp", "172.31.0.129", 5000, owner="conmon", ours=True)]},
     "listeners elsewhere": {"listeners": [Listener("udp", "127.0.0.53", 53), Listener("tcp", "*", 22)]},
     "the same port of the other protocol": {"listeners": [Listener("udp", "*", 5000)]},
@@ -133,6 +135,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "User hotstack: found user id 1000, home /home/hotstack, group users, shell /bin/bash; needed a system user",
     ),
     "group of persons": ({"group_id": 1000}, "Group hotstack: found group id 1000"),
+    "client of nobody": (
+        {"clients": frozenset()},
+        "keystone_clouds_users: found 'me'; needed names of users of this host alone. Create them, or take them off",
+    ),
     "CA bundle missing": ({"ca_bundle": "missing"}, "CA bundle /etc/ca.pem: found no such file"),
     "CA bundle empty": ({"ca_bundle": "empty"}, "CA bundle /etc/ca.pem: found no certificate in it"),
 }
@@ -147,7 +153,7 @@ def test_bad(changes: dict[str, Any], expected: str) -> None:
 
 
 def test_all_in_one_message() -> None:
-    found = preflight.errors(Host(uid=5, init="sh", unified_cgroups=False), WANTED)
+    found = preflight.errors(Host(uid=5, init="sh", unified_cgroups=False, clients=frozenset({"me"})), WANTED)
     message = preflight.report(found)
     assert message.count("\n- ") == len(found) == 5
     assert "nothing was changed" in message

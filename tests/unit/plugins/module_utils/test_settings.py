@@ -52,6 +52,8 @@ def test_defaults_are_good(values: dict[str, Any], shipped: settings.Shipped) ->
 
 GOOD = {
     "values of layers": {"nova_ram_allocation_ratio": "1.5", "nova_reserved_memory_mib": 0, "nova_resume_guests": "no"},
+    "a range of consoles": {"ovs_network_console_ports": "5900-65535"},
+    "one console": {"ovs_network_console_ports": 5900},
     "a short host name": {"hotstack_os_host_name": "node1"},
     "numbers as texts": {"hotstack_os_mtu": "1500", "hotstack_os_build_parallel": "4"},
     "booleans as words": {"hotstack_os_debug": "Yes", "hotstack_os_hide_secrets": "off"},
@@ -211,6 +213,14 @@ BAD_LAYERS: dict[str, tuple[str, Any, str]] = {
     "host name with an underscore": ("hotstack_os_host_name", "node_1", "a host name in lower case"),
     "host name with capitals": ("hotstack_os_host_name", "Node1", "a host name in lower case"),
     "host name empty": ("hotstack_os_host_name", "", "a host name in lower case"),
+    "consoles of nothing": ("ovs_network_console_ports", "", "is '', but must be a port or a range"),
+    "consoles in words": ("ovs_network_console_ports", "all", "from 5900 to 65535, such as 5900-6899"),
+    "consoles below libvirt's": ("ovs_network_console_ports", "22-6899", "from 5900 to 65535"),
+    "consoles above all ports": ("ovs_network_console_ports", "5900-70000", "from 5900 to 65535"),
+    "consoles backwards": ("ovs_network_console_ports", "6899-5900", "from 5900 to 65535"),
+    "consoles with more rules": ("ovs_network_console_ports", "5900-6899 accept", "from 5900 to 65535"),
+    "consoles with a line break": ("ovs_network_console_ports", "5900\n", "'5900?', but must be"),
+    "consoles as a list": ("ovs_network_console_ports", [5900], "a text"),
     "unknown virtualization": ("hotstack_os_virt_type", "xen", "one of auto, kvm, qemu"),
 }
 

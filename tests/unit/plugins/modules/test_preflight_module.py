@@ -36,6 +36,7 @@ PARAMS: dict[str, Any] = {
     "user": "hotstack",
     "home": "/var/lib/hotstack",
     "ca_bundle": "",
+    "clients": {},
     "settings": {},
     "former_settings": "/nowhere/deployment.json",
 }
@@ -269,7 +270,9 @@ def test_this_machine_can_be_read(
     bundle = tmp_path / "ca.pem"
     if content is not None:
         bundle.write_text(content)
-    host = preflight.read_host(preflight.wanted_from({**PARAMS, "ca_bundle": str(bundle)}))
+    clients = {"keystone_clouds_users": ["root", "nobody-of-this-name", 0]}
+    host = preflight.read_host(preflight.wanted_from({**PARAMS, "ca_bundle": str(bundle), "clients": clients}))
+    assert host.clients == {"root"}
     assert host.ca_bundle == expected
     assert host.os_id
     assert host.memory_mib > 0
