@@ -12,7 +12,7 @@ import re
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -38,6 +38,10 @@ from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import 
 
 # Files that are recorded with what is in them; none of ours comes near.
 LARGEST = 1024 * 1024
+# What a shell returns for a command that is not there.
+ABSENT = 127
+# What firewall-cmd returns while firewalld does not run.
+NOT_RUNNING = 252
 # Units of the distribution that a deployment starts.
 SWITCH_UNITS = ("openvswitch-switch.service", "openvswitch.service")
 OVS_QUERY = (
@@ -49,22 +53,34 @@ OVS_QUERY = (
 ZONES = ("hotstack-os", "hotstack-external")
 
 
+class FactsError(Exception):
+    """A tool is there and does not answer; the text says what to do."""
+
+
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     """Run a command, whatever it returns; a tool that is not there fails too."""
     try:
         return subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     except FileNotFoundError:
-        return subprocess.CompletedProcess(command, 127, "", f"{command[0]} is not installed")
+        return subprocess.CompletedProcess(command, ABSENT, "", f"{command[0]} is not installed")
 
 
-def answer(*command: str) -> str:
-    """Return what a command prints; nothing if it fails."""
+def answer(*command: str, none: Container[int] = ()) -> str:
+    """Return what a command prints; nothing if its tool is not there, or if its status stands for that.
+
+    A tool that fails is no answer: what it knows of ours would stay for ever.
+    """
     done = run(*command)
-    return done.stdout if done.returncode == 0 else ""
+    if done.returncode and done.returncode != ABSENT and done.returncode not in none:
+        said = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
+        raise FactsError(
+            f"`{' '.join(command)}` failed ({said}), and nothing was changed: run that until it works, then this again."
+        )
+    return "" if done.returncode else done.stdout
 
 
 def rows(*command: str) -> list[dict[str, Any]]:
-    """Return the list that a command prints as JSON; none if it fails."""
+    """Return the list that a command prints as JSON; none if its tool is not there."""
     found: list[dict[str, Any]] = json.loads(answer(*command) or "[]") or []
     return found
 
@@ -103,12 +119,20 @@ def account_of(name: str) -> Account | None:
     )
 
 
+def group_number(name: str) -> int | None:
+    """Return the number of a group; None if there is none."""
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
+
+
 def unit_states(names: Iterable[str]) -> dict[str, Unit]:
     """Return the units that systemd knows of these."""
     names = list(names)
     if not names:
         return {}
-    shown = run("systemctl", "show", f"--property={','.join(service_units.PROPERTIES)}", "--", *names).stdout
+    shown = answer("systemctl", "show", f"--property={','.join(service_units.PROPERTIES)}", "--", *names)
     states = service_units.parse_states(shown)
     return {
         name: Unit(state.active not in ("inactive", "failed", ""), state.enabled)
@@ -119,11 +143,13 @@ def unit_states(names: Iterable[str]) -> dict[str, Unit]:
 
 def our_units() -> dict[str, Unit]:
     """Return our units: those on the disk, and those that systemd still has."""
+    # Without a pattern, as systemctl fails where no file matches one.
     listed = [
-        line.split()[0]
+        word
         for kind in (("list-units", "--all"), ("list-unit-files",))
-        for line in answer("systemctl", *kind, "--plain", "--no-legend", "--no-pager", "hotstack-os*").splitlines()
-        if line.split()
+        for line in answer("systemctl", *kind, "--plain", "--no-legend", "--no-pager").splitlines()
+        for word in line.split()[:1]
+        if word.startswith("hotstack-os")
     ]
     return unit_states(sorted(set(listed)))
 
@@ -136,10 +162,12 @@ def installed_packages() -> tuple[str, ...]:
     return tuple(sorted(set(answer("rpm", "--query", "--all", "--queryformat", "%{NAME}\\n").split())))
 
 
-def containers(subject: Subject, listed: list[dict[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...], set[str]]:
-    """Return our containers, those of others that use our network or images, and the images that those use."""
+def containers(
+    subject: Subject, listed: list[dict[str, Any]]
+) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, str]]:
+    """Return our containers, those of others that use our network or images, and the images that others use."""
     abandoned = image_builds.abandoned_containers(listed)
-    ours, others, used = list(abandoned), [], set()
+    ours, others, used = list(abandoned), [], {}
     for line in listed:
         names = line.get("Names") or [line["Id"]]
         if line["Id"] in abandoned:
@@ -147,14 +175,14 @@ def containers(subject: Subject, listed: list[dict[str, Any]]) -> tuple[tuple[st
         if any(name.startswith(PREFIX) for name in names):
             ours.append(names[0])
         else:
-            used.add(str(line.get("ImageID", "")))
+            used[str(line.get("ImageID", ""))] = names[0]
             mine = str(line.get("Image", "")).startswith(image_builds.REPOSITORY)
             if mine or subject.network in (line.get("Networks") or []):
                 others.append(names[0])
     return tuple(sorted(ours)), tuple(sorted(others)), used
 
 
-def images(listed: list[dict[str, Any]], used: set[str]) -> tuple[str, ...]:
+def images(listed: list[dict[str, Any]], used: Container[str]) -> tuple[str, ...]:
     """Return our images, children before parents, without those that containers of others use."""
     ours = image_builds.superseded_images(listed, set())
     return tuple((line.get("Names") or [line["Id"]])[0] for line in ours if line["Id"] not in used)
@@ -202,11 +230,26 @@ def switch_of(output: str) -> Switch:
 
 
 def switch() -> Switch:
-    """Return what Open vSwitch has; nothing if it does not run."""
+    """Return what Open vSwitch has; nothing if it is not there."""
     words = ["ovs-vsctl", "--timeout=30", "--format=json"]
     for command in OVS_QUERY:
         words += ["--", *command]
-    return switch_of(answer(*words))
+    done = run(*words)
+    if done.returncode not in (0, ABSENT):
+        said = done.stderr.strip() or f"exit status {done.returncode}"
+        unit = next(iter(unit_states(SWITCH_UNITS)), SWITCH_UNITS[0])
+        raise FactsError(
+            f"Open vSwitch does not answer ({said}), so nobody can tell what it has of ours, and nothing was changed:"
+            f" run `systemctl start {unit}`, then this again."
+        )
+    return switch_of("" if done.returncode else done.stdout)
+
+
+def told_switch(subject: Subject, record: Record, found: Iterable[str]) -> bool:
+    """Tell whether a deployment may have told Open vSwitch anything: by the record or, without one, by its files."""
+    if removal_traces.PATHS in record:
+        return removal_traces.BRIDGES in record or removal_traces.EXTERNAL_IDS in record
+    return deployed(subject) or any(removal_traces.matches_any(path, removal_traces.SYSTEM_FILES) for path in found)
 
 
 def mounts_below(text: str, folders: Iterable[str]) -> dict[str, str]:
@@ -316,6 +359,8 @@ def our_paths(subject: Subject) -> tuple[str, ...]:
 
 def addresses(subject: Subject) -> tuple[str, ...]:
     """Return our addresses on the bridge that has them."""
+    if not os.path.exists(f"/sys/class/net/{subject.bridges[-1]}"):
+        return ()
     shown = rows("ip", "-json", "-4", "address", "show", "dev", subject.bridges[-1])
     found = [f"{line['local']}/{line['prefixlen']}" for device in shown for line in device.get("addr_info", [])]
     return tuple(address for address in found if address.split("/")[0] in subject.addresses)
@@ -360,9 +405,11 @@ def capabilities() -> dict[str, str]:
     return found
 
 
-def image_exists(reference: str) -> bool:
-    """Tell whether podman has an image."""
-    return bool(reference) and run("podman", "image", "exists", reference).returncode == 0
+def image_id(reference: str) -> str:
+    """Return the id of the image that podman has by this name; nothing if it has none."""
+    if not reference or run("podman", "image", "exists", reference).returncode == 1:
+        return ""
+    return answer("podman", "image", "inspect", "--format={{.Id}}", reference).strip()
 
 
 def entries(paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -386,14 +433,17 @@ def read(subject: Subject, record: Record) -> Host:
     }
     if not subject.everything:
         return Host(**host)
+    base = image_id(subject.base_image)
+    asked = told_switch(subject, record, host["paths"])
     account = account_of(subject.user)
     manager = service_units.Manager(pwd.getpwnam(subject.user) if account else None)
-    firewall = run("firewall-cmd", "--get-zones").stdout.split()
+    firewall = answer("firewall-cmd", "--get-zones", none={NOT_RUNNING}).split()
     trusted = answer("firewall-cmd", f"--zone={removal_traces.TRUSTED}", "--list-sources").split() if firewall else []
     return Host(
         **host,
         images=images(rows("podman", "images", "--format", "json"), used),
-        base_image=image_exists(subject.base_image),
+        base_image=bool(base),
+        base_user=used.get(base, ""),
         secrets=secrets(subject),
         session=session(),
         account=account,
@@ -402,9 +452,10 @@ def read(subject: Subject, record: Record) -> Host:
             and manager.reachable()
             and manager.states([removal_traces.SESSION_UNIT])[removal_traces.SESSION_UNIT].enabled
         ),
-        switch=switch(),
+        switch=switch() if asked else Switch(),
         addresses=addresses(subject),
         tables=nft_tables(),
+        firewall=bool(firewall),
         zones=our_zones(firewall),
         trusted=tuple(trusted),
         forwarding=forwarding() == "1",
@@ -443,23 +494,20 @@ def before(subject: Subject) -> dict[str, dict[str, Any]]:
     podman, top = removal_traces.PODMAN_TABLE, subject.data_dirs[0]
     paths = {path: describe(path) for path in subject.recorded()}
     return {
-        removal_traces.PATHS: {
-            **{path: describe(path) for path in subject.recorded()},
-            top: without_builds(describe(top)),
-        },
+        removal_traces.PATHS: {**paths, top: without_builds(paths[top])},
         removal_traces.USERS: {subject.user: user},
+        removal_traces.GROUPS: {subject.user: group_number(subject.user)},
         removal_traces.UNITS: units,
         removal_traces.SETTINGS: {removal_traces.FORWARDING: forwarding()},
         removal_traces.TABLES: {} if podman in nft_tables() else {podman: None},
         removal_traces.CAPABILITIES: {path: capabilities().get(path, "") for path in removal_traces.DAEMONS},
-        removal_traces.IMAGES: {} if image_exists(subject.base_image) else {subject.base_image: None},
+        removal_traces.IMAGES: {} if image_id(subject.base_image) else {subject.base_image: None},
         removal_traces.PACKAGES_BEFORE: dict.fromkeys(installed_packages()),
     }
 
 
-def before_switch(subject: Subject) -> dict[str, dict[str, Any]]:
+def before_switch(subject: Subject, found: Switch) -> dict[str, dict[str, Any]]:
     """Return what the record keeps of Open vSwitch, which may run only since a package brought it."""
-    found = switch()
     bridges = {name: found.bridges.get(name) for name in subject.bridges}
     return {
         removal_traces.BRIDGES: {

@@ -18,6 +18,7 @@ from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import 
     DATA_MARKS,
     EXTERNAL_IDS,
     FORWARDING,
+    GROUPS,
     GUEST,
     IMAGES,
     LINGER_FOLDER,
@@ -247,7 +248,7 @@ def network(subject: Subject, host: Host, record: Record, files: Iterable[Remova
     # Of podman's table nobody knows who needs it as long as there are networks of others.
     if PODMAN_TABLE in host.tables and PODMAN_TABLE in record.get(TABLES, {}) and not host.running:
         yield Removal("table", PODMAN_TABLE)
-    if host.zones or any(removal.name.startswith("/etc/firewalld/") for removal in files):
+    if host.firewall and (host.zones or any(removal.name.startswith("/etc/firewalld/") for removal in files)):
         yield Removal("zones", ", ".join(host.zones) or "on disk", data=subject.subnet)
     elif subject.subnet in host.trusted:
         yield Removal("trusted", subject.subnet)
@@ -265,7 +266,8 @@ def account(subject: Subject, host: Host, record: Record) -> Iterator[Removal]:
         if found and found.runs:
             yield Removal("manager", user, data=found.uid)
         if found:
-            yield Removal("user", user)
+            keep = record.get(GROUPS, {}).get(user) is not None
+            yield Removal("user", user, "but not the group, which was there before" if keep else "", data=keep)
         known = (
             found
             or subject.user in record.get(USERS, {})
@@ -291,7 +293,7 @@ def images(subject: Subject, host: Host, record: Record) -> Iterator[Removal]:
     """Yield our images, and the one that they were made from if it was not there before."""
     for name in host.images:
         yield Removal("image", name)
-    if host.base_image and subject.base_image in record.get(IMAGES, {}):
+    if host.base_image and not host.base_user and subject.base_image in record.get(IMAGES, {}):
         yield Removal("image", subject.base_image)
 
 
@@ -399,6 +401,8 @@ def unknown(subject: Subject, host: Host, record: Record) -> Iterator[str]:
         yield f"user {subject.user}, who is not as a deployment makes it, as there is no record of who made it"
     if subject.build_cache in host.paths and not subject.build_cache.startswith(subject.data_dirs[0] + "/"):
         yield f"{subject.build_cache}, which was put where downloads of builds outlive a deployment"
+    if subject.images and host.base_user and subject.base_image in record.get(IMAGES, {}):
+        yield f"image {subject.base_image}, which container {host.base_user} uses"
     if subject.packages and PATHS not in record:
         yield "packages, as there is no record of those that a deployment installed"
     for path, text in sorted(host.capabilities.items()):

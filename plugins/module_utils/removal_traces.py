@@ -12,7 +12,7 @@ from typing import Any
 Record = Mapping[str, Mapping[str, Any]]
 
 # The sections of the record; ovs_external_ids has its own.
-PATHS, USERS, LINGERING, UNITS = "paths", "users", "lingering", "units"
+PATHS, USERS, GROUPS, LINGERING, UNITS = "paths", "users", "groups", "lingering", "units"
 SETTINGS, TABLES, OTHER_CONFIG = "kernel_settings", "nft_tables", "ovs_other_config"
 BRIDGES, IMAGES, PACKAGES, PACKAGES_BEFORE = "ovs_bridges", "images", "packages", "packages_before"
 EXTERNAL_IDS, CAPABILITIES = "ovs_external_ids", "capabilities"
@@ -180,6 +180,7 @@ class Host:
     networks: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     base_image: bool = False
+    base_user: str = ""  # a container of others that uses it
     paths: tuple[str, ...] = ()  # what the patterns match, and data
     entries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of the folders that may become empty
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # recorded ones, as they are now
@@ -191,6 +192,7 @@ class Host:
     switch: Switch = field(default_factory=Switch)
     addresses: tuple[str, ...] = ()  # ours, on a bridge of ours
     tables: tuple[str, ...] = ()
+    firewall: bool = False  # firewalld runs
     zones: tuple[str, ...] = ()  # firewalld's, in effect, that are ours
     trusted: tuple[str, ...] = ()  # sources that firewalld trusts at the moment
     forwarding: bool = False

@@ -24,7 +24,7 @@ from ansible_collections.hotstack.os.plugins.module_utils import (
 )
 from ansible_collections.hotstack.os.plugins.module_utils.container_plan import PREFIX
 from ansible_collections.hotstack.os.plugins.module_utils.files import acting_as, write_text
-from ansible_collections.hotstack.os.plugins.module_utils.removal_facts import answer, run
+from ansible_collections.hotstack.os.plugins.module_utils.removal_facts import run
 from ansible_collections.hotstack.os.plugins.module_utils.removal_plan import Removal
 
 # How long processes have to end, in seconds.
@@ -54,7 +54,7 @@ def stop_units(removals: list[Removal]) -> None:
     run("systemctl", "disable", "--", *names)
     if any(removal.data == "at once" for removal in removals):
         run("systemctl", "stop", "--no-block", "--", *names)
-        ours = answer("podman", "ps", "--filter", f"name=^{PREFIX}", "--format", "{{.Names}}").split()
+        ours = run("podman", "ps", "--filter", f"name=^{PREFIX}", "--format", "{{.Names}}").stdout.split()
         if ours:
             run("podman", "kill", "--", *ours)
     loaded = [name for name, unit in removal_facts.unit_states(names).items() if unit.active]
@@ -273,7 +273,7 @@ def reload_zones(removals: list[Removal]) -> None:
 
 def trusted() -> set[str]:
     """Return the sources that firewalld trusts at the moment."""
-    return set(answer("firewall-cmd", f"--zone={removal_traces.TRUSTED}", "--list-sources").split())
+    return set(must("firewall-cmd", f"--zone={removal_traces.TRUSTED}", "--list-sources").split())
 
 
 def distrust(removals: list[Removal]) -> None:
@@ -317,7 +317,8 @@ def stop_lingering(removals: list[Removal]) -> None:
         run("loginctl", "disable-linger", name)
         with suppress(FileNotFoundError):
             os.unlink(f"{removal_traces.LINGER_FOLDER}/{name}")
-        if not answer("loginctl", "show-user", "--property=Sessions", "--value", name).strip():
+        # It fails for a user who has none.
+        if not run("loginctl", "show-user", "--property=Sessions", "--value", name).stdout.strip():
             with suppress(KeyError):
                 run("systemctl", "stop", f"user@{pwd.getpwnam(name).pw_uid}.service")
 
@@ -334,11 +335,11 @@ def stop_managers(removals: list[Removal]) -> None:
 
 
 def delete_users(removals: list[Removal]) -> None:
-    """Remove a user with its group."""
-    for name in names_of(removals):
-        must("userdel", name)
-        if answer("getent", "group", name):
-            must("groupdel", name)
+    """Remove a user, and its group unless that was there before."""
+    for removal in removals:
+        must("userdel", removal.name)
+        if not removal.data and run("getent", "group", removal.name).returncode == 0:
+            must("groupdel", removal.name)
 
 
 def restore_accounts(removals: list[Removal]) -> None:

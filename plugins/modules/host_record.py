@@ -52,10 +52,10 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hotstack.os.plugins.module_utils import records, removal_facts, removal_spec, removal_traces
-from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import Record, Subject
+from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import Record, Subject, Switch
 
 
-def wanted(moment: str, subject: Subject, record: Record) -> dict[str, dict[str, Any]]:
+def wanted(moment: str, subject: Subject, record: Record, check_mode: bool) -> dict[str, dict[str, Any]]:
     """Return the sections to write at this moment; an empty one disappears."""
     started = removal_traces.PATHS in record
     if moment == "start":
@@ -68,14 +68,15 @@ def wanted(moment: str, subject: Subject, record: Record) -> dict[str, dict[str,
         return {removal_traces.PACKAGES: dict.fromkeys(new), removal_traces.PACKAGES_BEFORE: {}}
     if not started or removal_traces.BRIDGES in record:
         return {}
-    found = removal_facts.before_switch(subject)
+    # Only a real run starts Open vSwitch before.
+    found = removal_facts.before_switch(subject, Switch() if check_mode else removal_facts.switch())
     return {name: records.extended(record.get(name, {}), section) for name, section in found.items()}
 
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Read the record, and write the sections that it lacks."""
     subject = removal_spec.subject_of(params["traces"])
-    sections = wanted(params["moment"], subject, records.read(subject.record_file))
+    sections = wanted(params["moment"], subject, records.read(subject.record_file), check_mode)
     if sections and not check_mode:
         records.write_sections(subject.record_file, sections)
     return {"changed": bool(sections), "sections": sorted(sections)}
@@ -92,7 +93,7 @@ def main() -> None:
     )
     try:
         result = run(module.params, module.check_mode)
-    except records.RecordError as error:
+    except (records.RecordError, removal_facts.FactsError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename} can't be read or written: {error.strerror}.")

@@ -101,6 +101,8 @@ def main() -> None:
     )
     try:
         result = run(module.params, module.check_mode)
+    except removal_facts.FactsError as error:
+        module.fail_json(msg=str(error))
     except (records.RecordError, removal_work.RemovalError, file_capabilities.CapabilityError) as error:
         module.fail_json(msg=f"{error} Run it again once the cause is gone: it goes on where it stopped.")
     except OSError as error:

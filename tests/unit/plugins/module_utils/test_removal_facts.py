@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import grp
 import io
 import json
 import os
@@ -19,10 +20,11 @@ US = pwd.getpwuid(os.geteuid())
 
 
 class Tools:
-    """Programs of an imitated host: what each command line that begins so prints."""
+    """Programs of an imitated host: what each command line that begins so prints; others are not installed."""
 
     def __init__(self, answers: dict[str, str]) -> None:
         self.answers = answers
+        self.failing: dict[str, int] = {}
         self.asked: list[str] = []
 
     def __call__(self, *command: str) -> subprocess.CompletedProcess[str]:
@@ -31,7 +33,8 @@ class Tools:
         for start, text in self.answers.items():
             if line.startswith(start):
                 return subprocess.CompletedProcess(command, 0, text, "")
-        return subprocess.CompletedProcess(command, 1, "", "no")
+        status = next((status for start, status in self.failing.items() if line.startswith(start)), facts.ABSENT)
+        return subprocess.CompletedProcess(command, status, "", "no\n")
 
 
 @pytest.fixture(name="tools")
@@ -72,7 +75,7 @@ def test_accounts() -> None:
 def test_units_on_the_disk_and_in_memory(tools: Tools) -> None:
     tools.answers = {
         "systemctl list-units": "hotstack-os-a.service loaded active running\nhotstack-os-b.service not-found x y\n",
-        "systemctl list-unit-files": "hotstack-os.target enabled enabled\n",
+        "systemctl list-unit-files": "hotstack-os.target enabled enabled\nssh.service enabled enabled\n",
         "systemctl show": (
             "Id=hotstack-os-a.service\nLoadState=loaded\nActiveState=active\n\n"
             "Id=hotstack-os-b.service\nLoadState=not-found\nActiveState=inactive\n\n"
@@ -109,7 +112,7 @@ def test_containers_are_told_apart() -> None:
     ours, others, used = facts.containers(Subject(), LISTED)
     assert ours == ("2", "hotstack-os-nova-api")
     assert others == ("5", "guest-of-us")
-    assert used == {"t", "o"}
+    assert used == {"t": "guest-of-us", "o": "5"}
     assert [name for name in facts.other_networks(LISTED) if name.startswith("container")] == ["container theirs"]
 
 
@@ -228,10 +231,13 @@ def test_paths_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: st
     assert str(data) not in facts.our_paths(Subject(data_dirs=(str(data),)))
 
 
-def test_addresses_of_ours(tools: Tools) -> None:
+def test_addresses_of_ours(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = [{"addr_info": [{"local": "172.31.0.129", "prefixlen": 25}, {"local": "10.0.0.1", "prefixlen": 8}]}]
     tools.answers = {"ip -json -4 address show dev hot-ex": json.dumps(shown)}
-    assert facts.addresses(Subject(addresses=("172.31.0.129",))) == ("172.31.0.129/25",)
+    subject = Subject(addresses=("172.31.0.129",))
+    assert facts.addresses(subject) == ()
+    monkeypatch.setattr("os.path.exists", lambda path: path == "/sys/class/net/hot-ex")
+    assert facts.addresses(subject) == ("172.31.0.129/25",)
 
 
 def test_tables_and_packages(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,26 +326,84 @@ def test_what_was_before(tools: Tools, tmp_path: Path) -> None:
     found = facts.before(subject)
     assert found["paths"][str(data)] is None
     assert found["users"][US.pw_name]["shell"] == US.pw_shell
+    assert found["groups"] == {US.pw_name: grp.getgrnam(US.pw_name).gr_gid}
     assert found["images"] == {"debian": None}
     assert found["nft_tables"] == {removal_traces.PODMAN_TABLE: None}
-    tools.answers = {"podman image exists debian": "", "nft list tables": "table inet netavark\n"}
+    tools.answers = {"podman image exists debian": "", "podman image inspect": "7\n", "nft": "table inet netavark\n"}
     again = facts.before(Subject(user="no-such-user", data_dirs=(str(data),), base_image="debian"))
     assert (again["images"], again["nft_tables"], again["users"]) == ({}, {}, {"no-such-user": None})
 
 
-def test_what_the_switch_was_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_switch_was_before() -> None:
     found = Switch({"hot-ex": Bridge(mtu=1500), "hot-int": Bridge(marked=True)}, {}, {"vlan-limit": "1"})
-    monkeypatch.setattr(facts, "switch", lambda: found)
-    assert facts.before_switch(Subject()) == {
+    assert facts.before_switch(Subject(), found) == {
         "ovs_bridges": {"hot-int": None, "hot-ex": {"datapath": "system", "mtu": 1500}},
         "ovs_external_ids": {"ovn-bridge-datapath-type": None},
         "ovs_other_config": {"userspace-tso-enable": None, "vlan-limit": "1"},
     }
 
 
-def test_switch_that_does_not_run(tools: Tools) -> None:
+def test_switch_that_is_not_there(tools: Tools) -> None:
     assert facts.switch() == Switch()
     assert tools.asked[0].startswith("ovs-vsctl --timeout=30")
+
+
+@pytest.mark.parametrize(
+    ("shown", "unit"), [("", "openvswitch-switch.service"), ("openvswitch.service", "openvswitch.service")]
+)
+def test_switch_that_does_not_answer(tools: Tools, shown: str, unit: str) -> None:
+    tools.failing = {"ovs-vsctl": 1}
+    tools.answers = {"systemctl show": f"Id={shown}\nLoadState=loaded\nActiveState=inactive\n" if shown else ""}
+    with pytest.raises(facts.FactsError, match=f"does not answer .no., .*`systemctl start {unit}`, then this again"):
+        facts.switch()
+
+
+@pytest.mark.parametrize(
+    ("record", "found", "is_asked"),
+    [
+        ({"paths": {}, "ovs_bridges": {}}, (), True),
+        ({"paths": {}, "ovs_external_ids": {}}, (), True),
+        ({"paths": {}}, ("/etc/hotstack-os",), False),
+        ({}, ("/etc/hotstack-os",), True),
+        ({}, ("/home/theirs",), False),
+    ],
+    ids=["recorded", "keys recorded", "nothing told yet", "files without a record", "nothing"],
+)
+def test_switch_is_asked_if_it_was_told_anything(
+    tools: Tools, tmp_path: Path, record: dict[str, Any], found: tuple[str, ...], is_asked: bool
+) -> None:
+    subject = Subject(data_dirs=(str(tmp_path),))
+    assert facts.told_switch(subject, record, found) is is_asked
+    (tmp_path / "mysql").mkdir()
+    assert facts.told_switch(subject, {}, ())
+
+
+@pytest.mark.parametrize(
+    "tool", ["podman ps", "podman network", "podman images", "podman image", "nft", "firewall-cmd"]
+)
+def test_a_tool_that_fails_is_no_answer(tools: Tools, tmp_path: Path, tool: str) -> None:
+    tools.failing = {tool: 125}
+    subject = Subject(everything=True, user="no-such-user", data_dirs=(f"{tmp_path}/data",), base_image="debian")
+    with pytest.raises(facts.FactsError, match=f"`{tool}.*` failed .no., and nothing was changed: run that"):
+        facts.read(subject, {})
+
+
+@pytest.mark.parametrize(("status", "text", "runs"), [(0, "public\n", True), (252, "", False), (127, "", False)])
+def test_firewalld_runs_or_not(tools: Tools, tmp_path: Path, status: int, text: str, runs: bool) -> None:
+    tools.failing = {"firewall-cmd": status}
+    tools.answers = {"firewall-cmd": text} if text else {}
+    subject = Subject(everything=True, user="no-such-user", data_dirs=(f"{tmp_path}/data",))
+    assert facts.read(subject, {}).firewall is runs
+
+
+def test_base_image_of_others(tools: Tools, tmp_path: Path) -> None:
+    listed = [{"Id": "3", "Names": ["theirs"], "Image": "debian", "ImageID": "7"}]
+    tools.answers = {"podman ps": json.dumps(listed), "podman image exists": "", "podman image inspect": "7\n"}
+    subject = Subject(everything=True, user="no-such-user", data_dirs=(f"{tmp_path}/data",), base_image="debian")
+    host = facts.read(subject, {})
+    assert (host.base_image, host.base_user) == (True, "theirs")
+    tools.answers, tools.failing = {}, {"podman image exists": 1}
+    assert facts.image_id("debian") == ""
 
 
 @pytest.mark.parametrize(("inside", "is_known"), [("mysql", True), ("runtime", False), ("theirs", False)])

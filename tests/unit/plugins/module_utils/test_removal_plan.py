@@ -77,6 +77,7 @@ WHOLE: dict[str, Any] = {
     "session_enabled": True,
     "switch": Switch({"hot-int": Bridge(marked=True), "hot-ex": Bridge(marked=True), "br-int": Bridge()}),
     "tables": ("inet hotstack_os", "inet firewalld"),
+    "firewall": True,
     "zones": ("hotstack-os",),
     "mounts": {f"{DATA}/nova-mnt/1": "/x", f"{DATA}/nova-mnt": "/lib/hotstack-os/nova-mnt"},
 }
@@ -308,9 +309,10 @@ def test_bridge_goes_with_the_keys_of_its_ovn(bridge: Bridge, record: Any, goes:
         ({"nft_tables": {"inet netavark": None}}, {"tables": ("inet netavark",), "running": ("container x",)}, []),
         (
             {},
-            {"paths": ("/etc/firewalld/zones/hotstack-os.xml",), "trusted": ("172.31.0.0/25",)},
+            {"firewall": True, "paths": ("/etc/firewalld/zones/hotstack-os.xml",), "trusted": ("172.31.0.0/25",)},
             ["file /etc/firewalld/zones/hotstack-os.xml", "firewalld's zones on disk"],
         ),
+        ({}, {"paths": ("/etc/firewalld/zones/hotstack-os.xml",)}, ["file /etc/firewalld/zones/hotstack-os.xml"]),
     ],
 )
 def test_what_others_may_need_stays(record: Any, host: Any, lines: list[str]) -> None:
@@ -428,6 +430,22 @@ def test_downloads_elsewhere_stay() -> None:
 @pytest.mark.parametrize(("record", "goes"), [({}, False), ({"images": {"debian:trixie-slim": None}}, True)])
 def test_base_image_goes_if_it_was_not_there(record: Any, goes: bool) -> None:
     assert ("image debian:trixie-slim" in said(ALL, record, base_image=True)) is goes
+
+
+def test_base_image_that_others_use_stays() -> None:
+    record = {"paths": {}, "images": {"debian:trixie-slim": None}}
+    host: dict[str, Any] = {"base_image": True, "base_user": "theirs"}
+    assert said(ALL, record, **host) == []
+    assert kept(ALL, record, **host) == ["image debian:trixie-slim, which container theirs uses"]
+
+
+def test_group_that_was_there_stays() -> None:
+    record = {"users": {"hotstack": None}, "groups": {"hotstack": 1001}}
+    assert said(ALL, record, account=Account(comment=removal_traces.COMMENT)) == [
+        "user hotstack: but not the group, which was there before"
+    ]
+    (goes,) = plan(ALL, Host(account=Account(comment=removal_traces.COMMENT)), {**record, "groups": {}}).removals
+    assert not goes.data
 
 
 def test_containers_of_others_keep_what_they_use() -> None:

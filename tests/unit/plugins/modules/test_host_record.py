@@ -32,7 +32,7 @@ def traces(path: Path) -> dict[str, Any]:
 
 @pytest.fixture(name="host", autouse=True)
 def _host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(removal_facts, "run", mock.Mock(return_value=mock.Mock(returncode=1, stdout="", stderr="")))
+    monkeypatch.setattr(removal_facts, "run", mock.Mock(return_value=mock.Mock(returncode=127, stdout="", stderr="")))
     monkeypatch.setattr(removal_facts, "installed_packages", lambda: ("bash",))
 
 
@@ -101,6 +101,18 @@ def test_main(tmp_path: Path, text: str | None, changed: bool | None) -> None:
         else:
             host_record.main()
             assert module.exit_json.call_args.kwargs["changed"] is changed
+
+
+def test_switch_that_does_not_answer_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path, "start")
+    monkeypatch.setattr(removal_facts, "switch", mock.Mock(side_effect=removal_facts.FactsError("It is down.")))
+    assert run(tmp_path, "switch", check_mode=True)["changed"]
+    module = mock.Mock(params={"moment": "switch", "traces": traces(tmp_path)}, check_mode=False)
+    module.fail_json.side_effect = SystemExit
+    with mock.patch.object(host_record, "AnsibleModule", return_value=module), pytest.raises(SystemExit):
+        host_record.main()
+    assert module.fail_json.call_args.kwargs["msg"] == "It is down."
+    assert "ovs_bridges" not in record(tmp_path)
 
 
 def test_main_names_the_file(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ansible_collections.hotstack.os.plugins.modules import host_removal
 @pytest.fixture(name="path")
 def _path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with a host in which only data and one file of ours are."""
-    monkeypatch.setattr(removal_facts, "run", mock.Mock(return_value=mock.Mock(returncode=1, stdout="", stderr="")))
+    monkeypatch.setattr(removal_facts, "run", mock.Mock(return_value=mock.Mock(returncode=127, stdout="", stderr="")))
     monkeypatch.setattr(removal_traces, "SYSTEM_FILES", (f"{tmp_path}/file",))
     for name in ("SYSTEM_FOLDERS", "HOST_FILES", "DAEMONS"):
         monkeypatch.setattr(removal_traces, name, ())
@@ -69,6 +69,18 @@ def test_main_explains(path: Path, monkeypatch: pytest.MonkeyPatch, error: Excep
     with mock.patch.object(host_removal, "AnsibleModule", return_value=module), pytest.raises(SystemExit):
         host_removal.main()
     assert message in module.fail_json.call_args.kwargs["msg"]
+
+
+def test_main_refuses_before_anything_goes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removal_facts, "switch", mock.Mock(side_effect=removal_facts.FactsError("It is down.")))
+    params = {"traces": traces(path), "everything": True, "images": True, "packages": False}
+    module = mock.Mock(params=params, check_mode=False)
+    module.fail_json.side_effect = SystemExit
+    records.write_section(f"{path}/data/runtime/created.json", "ovs_bridges", {"hot-ex": None})
+    with mock.patch.object(host_removal, "AnsibleModule", return_value=module), pytest.raises(SystemExit):
+        host_removal.main()
+    assert module.fail_json.call_args.kwargs["msg"] == "It is down."
+    assert (path / "file").exists()
 
 
 def test_main_reports(path: Path) -> None:
