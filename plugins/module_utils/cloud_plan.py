@@ -31,6 +31,11 @@ FIXED = {
 }
 REPLACED = ("flavor", "keypair")
 
+# What is made here says so: by a flavor's description, an image's tag. A snapshot of a server gets neither, unlike the
+# properties of its image.
+MARK = "hotstack.os.post_setup"
+MARKS: dict[str, dict[str, Any]] = {"flavor": {"description": MARK}, "image": {"tags": [MARK]}}
+
 # What an image was made from, noted on it.
 SOURCE, CHECKSUM = "hotstack_os_source", "hotstack_os_checksum"
 # The name of an image until all of it is there.
@@ -133,6 +138,26 @@ def quotas_of(service: str, wanted: Mapping[str, int]) -> dict[str, int]:
     return {QUOTAS[name][1]: value for name, value in wanted.items() if QUOTAS[name][0] == service}
 
 
+def other_quotas(service: str, wanted: Mapping[str, int]) -> list[str]:
+    """Return the quotas of a service that are not wanted otherwise than by default, by its own names."""
+    return [own for name, (keeper, own) in QUOTAS.items() if keeper == service and name not in wanted]
+
+
+def is_marked(kind: str, item: Mapping[str, Any]) -> bool:
+    """Return whether something was made here."""
+    if kind == "image":
+        return MARK in (item.get("tags") or [])
+    return item.get("description") == MARK
+
+
+def leftovers(
+    kind: str, wanted: Iterable[Mapping[str, Any]], found: Iterable[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Return what was made here and is not described any more; a hidden image is an earlier content of one."""
+    names = {line["name"] for line in wanted}
+    return [item for item in found if is_marked(kind, item) and item.get("name") not in names]
+
+
 def flavor_values(line: Mapping[str, Any]) -> dict[str, Any]:
     """Return a flavor as Nova knows it."""
     sizes = {key: line[key] for key in ("vcpus", "ram", "disk")}
@@ -144,6 +169,8 @@ def network_values(line: Mapping[str, Any]) -> dict[str, Any]:
     values = {"name": line["name"], "shared": line["shared"], "router:external": line["external"]}
     if line["physical_network"]:
         values.update({"provider:network_type": "flat", "provider:physical_network": line["physical_network"]})
+    if line["mtu"]:
+        values["mtu"] = line["mtu"]
     return values
 
 

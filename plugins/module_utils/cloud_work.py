@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -29,6 +29,9 @@ LISTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "image": ("image", "images", {"limit": 1000}),
 }
 
+
+# The calls that return what a quota is where nobody set it.
+DEFAULT_QUOTAS = {"quota": "get_quota_default", "quota_set": "get_quota_set_defaults"}
 
 # What can be there twice under one name. A service that has just started may answer before it knows who may see what.
 UNNOTICED = ("network", "router", "subnet")
@@ -54,7 +57,7 @@ class Work:
         self.wanted = document
         self.dry: bool = document["check"]
         self.steps: list[plan.Step] = []
-        self.result: dict[str, Any] = {"lacking": [], "failed": {}, "too_large": [], "credential": None}
+        self.result: dict[str, Any] = {"lacking": [], "failed": {}, "too_large": [], "kept": [], "credential": None}
         self.found: dict[str, list[dict[str, Any]]] = {}
         self.ids: dict[str, str | None] = {}
         self.user_cloud: Any = None
@@ -84,16 +87,18 @@ class Work:
 
         Each service gets one request at a time: Neutron hides everything from those that come together as its first.
         """
+        prune = self.wanted["prune"]
         needs = {
             **dict.fromkeys(("project", "role", "user"), self.wanted["project"]),
-            "flavor": self.wanted["flavors"],
+            "flavor": self.wanted["flavors"] or prune,
             **dict.fromkeys(("network", "subnet", "router"), self.wanted["networks"] or self.wanted["routers"]),
-            "image": self.wanted["images"],
+            "image": self.wanted["images"] or prune,
         }
         kinds = [kind for kind, lines in needs.items() if lines]
         services = {LISTS[kind][0] for kind in kinds}
         services |= {"placement"} if self.wanted["flavors"] else set()
-        services |= {plan.QUOTAS[name][0] for name in self.wanted["quotas"]}
+        quotas = plan.QUOTAS if prune and self.wanted["project"] else self.wanted["quotas"]
+        services |= {plan.QUOTAS[name][0] for name in quotas}
         self.admin = self.cloud.current_project_id
 
         def listed(service: str) -> dict[str, list[dict[str, Any]]]:
@@ -104,7 +109,7 @@ class Work:
             for found in pool.map(listed, services):
                 self.found.update(found)
 
-    def listed(self, kind: str, **query: str) -> list[dict[str, Any]]:
+    def listed(self, kind: str, **query: Any) -> list[dict[str, Any]]:
         """Return what there is of a kind."""
         service, plural, always = LISTS[kind]
         return [plain(item) for item in getattr(getattr(self.cloud, service), plural)(**always, **query)]
@@ -157,7 +162,7 @@ class Work:
                 getattr(proxy, f"delete_{kind}")(found["id"])
             elif kind in UNNOTICED:
                 self.look_again(kind, step.name)
-            return str(getattr(proxy, f"create_{kind}")(**wanted).id)
+            return str(getattr(proxy, f"create_{kind}")(**wanted, **plan.MARKS.get(kind, {})).id)
 
         made: str | None = self.do(step, act)
         return made or (str(found["id"]) if found else None)
@@ -176,6 +181,20 @@ class Work:
         """Refuse to make what was only hidden at first."""
         if any(plan.owner(item) == self.admin for item in self.listed(kind, name=name)):
             raise CloudError(f"The {kind} '{name}' was not there a moment ago; run this again.")
+
+    def prune(self, kind: str, found: Iterable[Mapping[str, Any]], proxy: Any) -> None:
+        """Remove what was made here and is not described any more, unless servers were made from it."""
+        for item in plan.leftovers(kind, self.wanted[f"{kind}s"], found):
+            if not item.get("protected") and not self.in_use(kind, item):
+                step = plan.Step("remove", kind, str(item["name"]), {"id": item["id"]})
+                self.do(step, partial(getattr(proxy, f"delete_{kind}"), item["id"]))
+            elif not item.get("os_hidden"):
+                self.result["kept"].append(f"{kind} {item['name']}")
+
+    def in_use(self, kind: str, item: Mapping[str, Any]) -> bool:
+        """Return whether a server of any project was made from an image or a flavor."""
+        servers = self.cloud.compute.servers(details=False, all_projects=True, limit=1, **{kind: item["id"]})
+        return any(True for _server in servers)
 
     def do(self, step: plan.Step, act: Callable[[], Any]) -> Any:
         """Do a step, unless nothing may be done, and note it."""
@@ -243,21 +262,25 @@ class Work:
             self.user_cloud = None if self.dry else connect()
 
     def quotas(self) -> None:
-        """Set the quotas of the project in each service that has one."""
+        """Set the quotas of the project in each service that has one; others go back to the default, if asked for."""
         project_id, name = self.ids["project"], self.wanted["project"]["name"]
         for service in ("compute", "network", "block_storage"):
-            wanted = plan.quotas_of(service, self.wanted["quotas"])
-            if not wanted:
-                continue
             kind = "quota" if service == "network" else "quota_set"
-            found: dict[str, Any] = {}
-            if project_id:
-                proxy = getattr(self.cloud, service)
-                found = dict(getattr(proxy, f"get_{kind}")(project_id).to_dict(original_names=True))
+            wanted: dict[str, Any] = plan.quotas_of(service, self.wanted["quotas"])
+            others = plan.other_quotas(service, self.wanted["quotas"]) if self.wanted["prune"] else []
+            # A project that is yet to be made has all of them by default.
+            if others and project_id:
+                defaults = self.quota(service, DEFAULT_QUOTAS[kind])
+                wanted.update({key: defaults[key] for key in others if key in defaults})
+            found = self.quota(service, f"get_{kind}") if wanted and project_id else {}
             after = {key: value for key, value in wanted.items() if found.get(key) != value}
             if after:
                 step = plan.Step("update", f"{service} quota", name, {key: found.get(key) for key in after}, after)
                 self.do(step, partial(self.set_quota, service, kind, after))
+
+    def quota(self, service: str, call: str) -> dict[str, Any]:
+        """Return what a service says of the project's quotas."""
+        return dict(getattr(getattr(self.cloud, service), call)(self.ids["project"]).to_dict(original_names=True))
 
     def set_quota(self, service: str, kind: str, values: Mapping[str, int]) -> None:
         """Set quotas of one service."""
@@ -267,11 +290,13 @@ class Work:
 
     def flavors(self) -> None:
         """Make the flavors; one that differs is replaced, and servers keep their copy of it."""
-        if not self.wanted["flavors"]:
-            return
         for line in self.wanted["flavors"]:
             wanted = plan.flavor_values(line)
             self.settle("flavor", wanted, self.named("flavor", line["name"]), self.cloud.compute)
+        if self.wanted["prune"]:
+            self.prune("flavor", self.found["flavor"], self.cloud.compute)
+        if not self.wanted["flavors"]:
+            return
         hosts = [
             {item.resource_class: item.max_unit for item in self.cloud.placement.resource_provider_inventories(host)}
             for host in self.cloud.placement.resource_providers()
@@ -374,6 +399,11 @@ class Work:
                     self.result["lacking"].append(line["name"])
             except CloudError as error:
                 self.result["failed"][line["name"]] = str(error)
+        if self.wanted["prune"]:
+            # Those that were put away are listed only by those who ask for them.
+            hidden = self.listed("image", is_hidden=True)
+            ours = [item for item in self.found["image"] + hidden if plan.owner(item) == self.admin]
+            self.prune("image", ours, self.cloud.image)
 
     @staticmethod
     def has_content(line: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
@@ -394,10 +424,11 @@ class Work:
             unfinished = item["name"] == line["name"] and item.get("status") != "active"
             if plan.owner(item) == self.admin and (item["name"] == temporary or unfinished):
                 glance.delete_image(item["id"])
+        content = {"disk_format": line["disk_format"], "container_format": "bare"}
         made = self.call(
             glance.post,
             "/images",
-            json={**values, "name": temporary, "disk_format": line["disk_format"], "container_format": "bare"},
+            json={**values, **plan.MARKS["image"], "name": temporary, **content},
         ).json()
         try:
             with open(line["path"], "rb") as file:
@@ -421,7 +452,7 @@ class Work:
 
     def put_away(self, image: Mapping[str, Any]) -> None:
         """Remove the earlier content; where servers were made from it, hide it instead, for they can be rebuilt."""
-        if list(self.cloud.compute.servers(details=False, all_projects=True, image=image["id"], limit=1)):
+        if self.in_use("image", image):
             self.update("image", self.cloud.image, image["id"], {"name": plan.replaced_name(image), "os_hidden": True})
         else:
             self.cloud.image.delete_image(image["id"])

@@ -11,7 +11,7 @@ short_description: Bring a cloud to what its users need
 version_added: 0.1.0
 description:
   - Creates a project with its user, quotas, flavors, networks, routers, rules, a key, an application credential and
-    images, and updates what differs. What is not described is left alone, and nothing is removed.
+    images, and updates what differs. What is not described is left alone, unless O(prune) is set.
   - All of it is one run of openstacksdk, this Python's or that of a container image, so a host needs no client of its
     own. No secret shows in a process or a log.
   - Networks, subnets, routers and images belong to the project of the administrator. One of the same name that belongs
@@ -109,6 +109,10 @@ options:
         description: The physical network that it is, flat; empty for a network of Neutron's own.
         type: str
         default: ""
+      mtu:
+        description: The bytes that a packet in it may have; 0 for Neutron's choice, which an earlier choice outlives.
+        type: int
+        default: 0
       subnet:
         description: The subnet's name.
         type: str
@@ -263,6 +267,13 @@ options:
     description: Whether an image without a digest counts as lacking its content, for a newer one may exist.
     type: bool
     default: false
+  prune:
+    description:
+      - Whether what is not described any more goes - flavors and images that this module made. Quotas of O(project)
+        get the default of their service again.
+      - A flavor or an image that a server of any project was made from stays, with a warning; so does a protected one.
+    type: bool
+    default: false
   cache:
     description: The folder in which digests of local files are remembered.
     type: path
@@ -362,6 +373,7 @@ ARGUMENTS: dict[str, Any] = {
         shared={"type": "bool", "default": False},
         external={"type": "bool", "default": False},
         physical_network=TEXT,
+        mtu={"type": "int", "default": 0},
         subnet=NAME,
         cidr=NAME,
         gateway=TEXT,
@@ -405,6 +417,7 @@ ARGUMENTS: dict[str, Any] = {
     ),
     "files": {"type": "dict", "default": {}},
     "refresh": {"type": "bool", "default": False},
+    "prune": {"type": "bool", "default": False},
     "cache": {"type": "path", "default": "/var/cache/hotstack-os/images"},
     "store": {"type": "path", "default": ""},
 }
@@ -419,7 +432,7 @@ PROGRAM = (cloud_plan, cloud_work)
 
 def document(params: dict[str, Any], check_mode: bool, warnings: list[str], failures: dict[str, str]) -> dict[str, Any]:
     """Return everything that the program needs, secrets included."""
-    same = ("cloud", "project", "quotas", "flavors", "networks", "routers", "rules")
+    same = ("cloud", "project", "quotas", "flavors", "networks", "routers", "rules", "prune")
     result: dict[str, Any] = {"check": check_mode, **{name: params[name] for name in same}}
     result["user"] = None
     if params["user"]:
@@ -448,9 +461,7 @@ def keypair(wanted: dict[str, Any] | None, warnings: list[str]) -> dict[str, str
             return {"name": wanted["name"], "public_key": text.strip()}
     if given:
         raise CloudError(f"There is no file {given} with a public key on this host.")
-    warnings.append(
-        f"There is no keypair '{wanted['name']}', for there is no {' or '.join(map(in_home, KEY_FILES))}."
-    )
+    warnings.append(f"There is no keypair '{wanted['name']}', for there is no {' or '.join(map(in_home, KEY_FILES))}.")
     return None
 
 
@@ -531,7 +542,7 @@ def shown(steps: list[dict[str, Any]], side: str) -> str:
     """Return one side of a diff."""
     blocks = []
     for step in steps:
-        if step[side] or side == "after":
+        if step[side] or (side == "after" and step["verb"] != "remove"):
             values = (f"  {name}: {value}\n" for name, value in step[side].items() if value is not None)
             blocks.append(f"{step['kind']} {step['name']}\n{''.join(values)}")
     return "".join(blocks)
@@ -560,6 +571,9 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         written = write_secrets(params["application_credential"], result.get("credential"), check_mode)
     if result.get("too_large") and any(step["kind"] == "flavor" for step in steps):
         warnings.append("No host is large enough for the flavors " + ", ".join(result["too_large"]) + ".")
+    if result.get("kept"):
+        kept = ", ".join(result["kept"])
+        warnings.append(f"Not described any more, but kept, as they are in use or protected: {kept}.")
     answer = {
         "changed": bool(steps or written),
         "steps": [f"{step['verb']} {step['kind']} {step['name']}" for step in steps] + [f"write {p}" for p in written],

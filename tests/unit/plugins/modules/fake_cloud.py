@@ -44,7 +44,8 @@ class Store:
         self.kinds: dict[str, list[Resource]] = {}
         self.calls: list[str] = []
         self.quotas: dict[str, dict[str, Any]] = {}
-        self.used_images: set[str] = set()
+        self.default_quotas: dict[str, dict[str, int]] = {}
+        self.used: set[str] = set()
         self.hosts = [{"VCPU": 4, "MEMORY_MB": 8192, "DISK_GB": 100}]
         self.down: set[str] = set()
         self.upload_status = 204
@@ -115,6 +116,14 @@ class Proxy:
 
     get_quota_set = get_quota
 
+    def get_quota_default(self, _project: str) -> Resource:
+        assert self.service == "network"
+        return Resource(**self.store.default_quotas.get(self.service, {}))
+
+    def get_quota_set_defaults(self, _project: str) -> Resource:
+        assert self.service != "network"
+        return Resource(**self.store.default_quotas.get(self.service, {}))
+
     def role_assignments(self, user_id: str, scope_project_id: str, role_id: str) -> list[Resource]:
         query = {"user": user_id, "project": scope_project_id, "role": role_id}
         return self.listed("role_assignment", query)
@@ -138,8 +147,12 @@ class Proxy:
     def resource_provider_inventories(self, host: dict[str, int]) -> list[SimpleNamespace]:
         return [SimpleNamespace(resource_class=name, max_unit=most) for name, most in host.items()]
 
-    def servers(self, image: str, **_query: Any) -> list[str]:
-        return ["a server"] if image in self.store.used_images else []
+    def servers(self, image: str = "", flavor: str = "", **query: Any) -> list[str]:
+        assert query["all_projects"] is True
+        return ["a server"] if image + flavor in self.store.used else []
+
+    def images(self, is_hidden: bool = False, **query: Any) -> list[Resource]:
+        return [one for one in self.listed("image", query) if one.values.get("os_hidden", False) == is_hidden]
 
     def image(self, path: str) -> Resource:
         return next(item for item in self.store.kinds["image"] if item.id == path.split("/")[2])

@@ -88,6 +88,7 @@ class Host:
             "images": [self.image()],
             "files": {},
             "refresh": False,
+            "prune": True,
             "cache": str(self.folder / "cache"),
             "store": str(self.folder),
             **values,
@@ -177,6 +178,18 @@ def test_flavors_without_a_host_are_a_warning_when_they_change(host: Host, monke
     ]
     told["steps"] = []
     assert cloud_resources.run(host.parameters(), False)["warnings"] == []
+
+
+def test_what_goes_and_what_has_to_stay(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = {"verb": "remove", "kind": "image", "name": "old", "before": {"id": "1"}, "after": {}}
+    told: dict[str, Any] = {"steps": [step], "kept": ["flavor big", "image older"]}
+    monkeypatch.setattr(cloud_resources, "run_program", lambda *_arguments: told)
+    result = cloud_resources.run(host.parameters(application_credential=None), True)
+    assert result["steps"] == ["remove image old"]
+    assert result["diff"] == {"before": "image old\n  id: 1\n", "after": ""}
+    assert result["warnings"] == [
+        "Not described any more, but kept, as they are in use or protected: flavor big, image older."
+    ]
 
 
 # --- what is missing on the host

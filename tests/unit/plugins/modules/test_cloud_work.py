@@ -42,6 +42,7 @@ def network(name: str, **values: Any) -> dict[str, Any]:
         "shared": True,
         "external": False,
         "physical_network": "",
+        "mtu": 9158,
         "subnet": f"{name}-subnet",
         "cidr": "192.168.100.0/24",
         "gateway": "",
@@ -53,7 +54,8 @@ def network(name: str, **values: Any) -> dict[str, Any]:
 
 
 def document(**values: Any) -> dict[str, Any]:
-    outside = {"external": True, "physical_network": "provider", "cidr": "172.31.0.128/25", "dhcp": False}
+    outside = {"external": True, "physical_network": "provider", "mtu": 9216}
+    outside |= {"cidr": "172.31.0.128/25", "dhcp": False}
     return {
         "cloud": "admin",
         "check": False,
@@ -70,6 +72,7 @@ def document(**values: Any) -> dict[str, Any]:
         "keypair": {"name": "hotstack", "public_key": KEY},
         "credential": {"name": "hotstack-cred", "description": "", "known_id": "", "reissue": False},
         "images": [image()],
+        "prune": True,
         **values,
     }
 
@@ -174,6 +177,10 @@ def another_network(run: Run) -> None:
     run.store.find("network", "private").values["shared"] = False
 
 
+def another_mtu(run: Run) -> None:
+    run.store.find("network", "private").values["mtu"] = 8942
+
+
 def another_pool(run: Run) -> None:
     run.store.find("subnet", "public-subnet").values["allocation_pools"] = []
 
@@ -220,6 +227,7 @@ def disabled(run: Run) -> None:
         (another_password, ["update user hotstack"]),
         (another_flavor, ["replace flavor small"]),
         (another_network, ["update network private"]),
+        (another_mtu, ["update network private"]),
         (another_pool, ["update subnet public-subnet"]),
         (another_gateway, ["update router router1"]),
         (no_interface, ["create router interface router1 in private-subnet"]),
@@ -243,7 +251,8 @@ def test_what_differs_is_mended(settled: Run, meddle: Any, steps: list[str]) -> 
 
 def test_only_what_is_described_is_touched(run: Run) -> None:
     nothing: dict[str, Any] = {name: [] for name in ("flavors", "networks", "routers", "rules", "images")}
-    run.store.add("flavor", name="small", ram=1)
+    run.store.add("flavor", name="small", ram=1, description=cloud_plan.MARK)
+    nothing["prune"] = False
     assert run.steps(project=None, user=None, quotas={}, keypair=None, credential=None, **nothing) == []
     assert run.store.calls == []
 
@@ -344,6 +353,122 @@ def test_flavors_that_no_host_can_run(run: Run) -> None:
     ]
 
 
+# --- what is not described any more
+
+
+def test_the_mtu_is_neutrons_choice_unless_it_is_described(settled: Run) -> None:
+    settled.store.find("network", "private").values["mtu"] = 1
+    networks = [document()["networks"][0], network("private", mtu=0)]
+    assert settled.steps(networks=networks, credential=settled.known()) == []
+
+
+def test_what_is_made_is_marked_and_what_was_there_is_not(settled: Run, tmp_path: Path) -> None:
+    assert settled.store.find("flavor", "small").description == cloud_plan.MARK
+    assert settled.store.find("image", "cirros").tags == [cloud_plan.MARK]
+    admin = settled.cloud.current_project_id
+    theirs = settled.store.add("image", name="own", owner=admin, status="active", disk_format="qcow2")
+    flavor = {"name": "big", "vcpus": 1, "ram": 1, "disk": 1}
+    settled.store.add("flavor", **flavor, **{"os-flavor-access:is_public": True})
+    more: dict[str, Any] = {
+        "images": [*document()["images"], image(name="own")],
+        "flavors": [*document()["flavors"], flavor],
+    }
+    assert settled.steps(credential=settled.known(), **more) == ["update image own"]
+    # What was only described is not ours: it stays when it is not described any more.
+    assert settled.steps(credential=settled.known()) == []
+    assert theirs in settled.store.kinds["image"]
+
+
+def leftover(run: Run, kind: str, **values: Any) -> str:
+    """Add something that an earlier run made."""
+    ours = {"owner": run.cloud.current_project_id, "status": "active"} if kind == "image" else {}
+    return str(run.store.add(kind, **{"name": "old", **cloud_plan.MARKS[kind], **ours, **values}).id)
+
+
+PROPERTY = {"hotstack_os_source": "http://images/cirros", "tags": []}
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "used", "steps", "kept"),
+    [
+        pytest.param("image", {}, False, ["remove image old"], [], id="image"),
+        pytest.param("image", {"status": "queued"}, False, ["remove image old"], [], id="half an image"),
+        pytest.param("image", {}, True, [], ["image old"], id="image in use"),
+        pytest.param("image", {"protected": True}, False, [], ["image old"], id="protected image"),
+        pytest.param("image", {"os_hidden": True}, False, ["remove image old"], [], id="earlier content"),
+        pytest.param("image", {"os_hidden": True}, True, [], [], id="earlier content in use"),
+        pytest.param("image", {"owner": "other"}, False, [], [], id="image of another project"),
+        pytest.param("image", PROPERTY, False, [], [], id="snapshot of a server, which has the image's properties"),
+        pytest.param("image", {"tags": None}, False, [], [], id="image of others"),
+        pytest.param("image", {"name": "cirros", "owner": "other"}, False, [], [], id="image of the same name"),
+        pytest.param("flavor", {}, False, ["remove flavor old"], [], id="flavor"),
+        pytest.param("flavor", {}, True, [], ["flavor old"], id="flavor in use"),
+        pytest.param("flavor", {"description": None}, False, [], [], id="flavor of others"),
+    ],
+)
+def test_leftovers(
+    settled: Run, kind: str, values: dict[str, Any], used: bool, steps: list[str], kept: list[str]
+) -> None:
+    key = leftover(settled, kind, **values)
+    if used:
+        settled.store.used.add(key)
+    told = {"credential": settled.known()}
+    assert settled.steps(prune=False, **told) == []
+    assert settled.steps(check=True, **told) == steps
+    assert settled.store.calls == []
+    result = settled(**told)
+    assert [f"{step['verb']} {step['kind']} {step['name']}" for step in result["steps"]] == steps
+    assert [step["before"] for step in result["steps"]] == [{"id": key} for _step in steps]
+    assert result["kept"] == kept
+    assert (key in [item.id for item in settled.store.kinds[kind]]) == (not steps)
+    assert settled.steps(**told) == []
+
+
+def test_lists_that_became_empty(settled: Run) -> None:
+    steps = settled.steps(images=[], flavors=[], credential=settled.known())
+    assert steps == ["remove flavor small", "remove image cirros"]
+    assert (settled.store.names("image"), settled.store.names("flavor")) == ([], [])
+
+
+def test_a_renamed_flavor(settled: Run) -> None:
+    renamed = {**document()["flavors"][0], "name": "tiny"}
+    assert settled.steps(flavors=[renamed], credential=settled.known()) == ["create flavor tiny", "remove flavor small"]
+    assert settled.store.names("flavor") == ["tiny"]
+
+
+@pytest.mark.parametrize(
+    ("quotas", "steps", "after"),
+    [
+        pytest.param({"cores": 96, "floating_ips": 20, "volumes": 50}, [], {}, id="nothing dropped"),
+        pytest.param(
+            {"cores": 96, "volumes": 50}, ["update network quota hotstack"], {"floatingip": 50}, id="of networks"
+        ),
+        pytest.param(
+            {"floating_ips": 20},
+            ["update compute quota hotstack", "update block_storage quota hotstack"],
+            {"floatingip": 20},
+            id="of two services",
+        ),
+    ],
+)
+def test_quotas_that_are_not_described(
+    settled: Run, quotas: dict[str, int], steps: list[str], after: dict[str, int]
+) -> None:
+    settled.store.default_quotas.update(
+        compute={"cores": 20, "ram": 5}, network={"floatingip": 50}, block_storage={"volumes": 10}
+    )
+    settled.store.quotas["compute"]["ram"] = 5
+    told = {"credential": settled.known()}
+    assert settled.steps(quotas=quotas, prune=False, **told) == []
+    assert settled.steps(quotas=quotas, check=True, **told) == steps
+    assert settled.store.calls == []
+    assert settled.steps(quotas=quotas, **told) == steps
+    assert settled.store.quotas["network"].items() >= after.items()
+    assert settled.store.quotas["compute"]["cores"] == quotas.get("cores", 20)
+    assert settled.store.quotas["block_storage"]["volumes"] == quotas.get("volumes", 10)
+    assert settled.steps(quotas=quotas, **told) == []
+
+
 # --- the credential
 
 
@@ -372,7 +497,7 @@ def test_upload_and_new_content(settled: Run, tmp_path: Path) -> None:
 
 def test_earlier_content_of_servers_is_hidden(settled: Run, tmp_path: Path) -> None:
     first = settled.store.find("image", "cirros")
-    settled.store.used_images.add(first.id)
+    settled.store.used.add(first.id)
     (tmp_path / "cirros").write_bytes(b"other")
     settled(images=[image(path=str(tmp_path / "cirros"), sha512=hashlib.sha512(b"other").hexdigest())])
     assert settled.store.names("image") == ["cirros-2026-01-01T00:00:00Z", "cirros"]
