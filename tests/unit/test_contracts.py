@@ -118,6 +118,36 @@ def test_container_says_when_it_is_healthy(role: Path, container: dict[str, Any]
     assert ("health" in container) != MAP[container["name"]].get("one_shot", False)
 
 
+# Who has all rights on the host, and who has some: each more is a decision, and this list is a part of it.
+PRIVILEGED = {"nova-compute", "neutron-ovn-agent"}
+CAPABILITIES = {"ovn-controller": ["DAC_OVERRIDE"], "dnsmasq": ["NET_BIND_SERVICE"]}
+
+
+def test_containers_have_few_rights() -> None:
+    containers = [container for _role, container in CONTAINERS]
+    assert {line["name"] for line in containers if "privileged" in line} == PRIVILEGED
+    assert {line["name"]: line["capabilities"] for line in containers if "capabilities" in line} == CAPABILITIES
+    # As root run only those, and one whose driver wants it and that has no capability.
+    assert {line["name"] for line in containers if "user" not in line} == {
+        *PRIVILEGED,
+        "ovn-controller",
+        "cinder-volume",
+    }
+    # Another way to the same rights.
+    more = {
+        (line["name"], f"{key}={value}")
+        for line in containers
+        for key, value in line.get("unit", {}).get("Container", {}).items()
+    }
+    assert more == {
+        ("cinder-volume", "PodmanArgs=--umask=0002"),
+        ("haproxy", "PodmanArgs=--stop-signal=SIGUSR1"),
+        ("neutron-ovn-agent", "User=0"),
+        ("nova-compute", "PodmanArgs=--umask=0002"),
+        ("ovn-controller", "SecurityLabelDisable=true"),
+    }
+
+
 @each_container
 def test_only_bridge_containers_have_an_address(role: Path, container: dict[str, Any]) -> None:
     line = MAP[container["name"]]
@@ -221,6 +251,17 @@ def test_layers_of_the_site_exist() -> None:
 # --- names
 
 
+def test_collections_are_used_and_named() -> None:
+    """A host must have what is used, and nothing else."""
+    galaxy = load(ROOT / "galaxy.yml")["dependencies"]
+    assert {line["name"]: line["version"] for line in load(ROOT / "requirements.yml")["collections"]} == galaxy
+    named = re.compile(r"^[ -]*([a-z_]+\.[a-z_]+)\.[a-z_]+:", re.MULTILINE)
+    used = {
+        name for path, text in texts(".yml") if path.parts[0] in ("roles", "playbooks") for name in named.findall(text)
+    }
+    assert used - {"ansible.builtin", "hotstack.os"} == set(galaxy)
+
+
 def test_shared_names_are_known() -> None:
     """A misspelt setting in a role, a playbook or a template shows here, not at a user's."""
     # Given by the engine to what it renders; the name of a group; one that a scenario may define for itself.
@@ -236,11 +277,7 @@ def test_shared_names_are_known() -> None:
 
 def test_every_setting_is_used() -> None:
     text = "\n".join(text for path, text in texts(".yml", ".j2", ".py") if "argument_specs" not in path.name)
-    later = {
-        # Layers of Neutron and Nova, which come next.
-        "hotstack_os_physical_network",
-    }
-    assert {name for name in DEFAULTS if len(re.findall(rf"\b{name}\b", text)) < 2} - later == set()
+    assert {name for name in DEFAULTS if len(re.findall(rf"\b{name}\b", text)) < 2} == set()
 
 
 def test_booleans_are_read_as_such() -> None:
