@@ -357,6 +357,12 @@ def our_paths(subject: Subject) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def definitions(subject: Subject) -> tuple[str, ...]:
+    """Return what others defined in the libvirt of the user."""
+    found = (path for pattern in subject.at_home(removal_traces.DEFINITIONS) for path in glob.glob(pattern))
+    return tuple(sorted(path for path in found if not os.path.basename(path).startswith(removal_traces.GUEST)))
+
+
 def addresses(subject: Subject) -> tuple[str, ...]:
     """Return our addresses on the bridge that has them."""
     if not os.path.exists(f"/sys/class/net/{subject.bridges[-1]}"):
@@ -447,6 +453,7 @@ def read(subject: Subject, record: Record) -> Host:
         secrets=secrets(subject),
         session=session(),
         account=account,
+        definitions=definitions(subject),
         session_enabled=bool(
             account
             and manager.reachable()

@@ -16,10 +16,14 @@ from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import 
     CAPABILITY,
     COMMENT,
     DATA_MARKS,
+    DATA_NAMES,
     EXTERNAL_IDS,
+    FOLDER_NAMES,
     FORWARDING,
     GROUPS,
     GUEST,
+    HOME_FOLDERS,
+    HOME_TREES,
     IMAGES,
     LINGER_FOLDER,
     OTHER_CONFIG,
@@ -115,11 +119,16 @@ def plan(subject: Subject, host: Host, record: Record) -> Plan:
         removals += account(subject, host, record)
         removals += capabilities(host, record)
         removals += images(subject, host, record) if subject.images else []
-        data = data_of(subject, host, record)
-        removals += data.removals
-        kept += data.kept
+        found = data_of(subject, host, record)
+        removals += found.removals
+        kept += found.kept
     doomed = {removal.name for removal in removals if removal.kind in ("file", "tree", "data")}
     removals += empty_folders(subject, host, record, doomed)
+    if subject.everything and kept_user(subject, host, record):
+        gone = {removal.name for removal in removals}
+        home = record.get(PATHS, {}).get(subject.home)
+        names = {name for name in host.entries.get(subject.home, ()) if f"{subject.home}/{name}" in gone}
+        kept += strangers(subject.home, host, home, names) if home else []
     removals += reloads(removals)
     if subject.everything:
         removals += states(subject, host, record)
@@ -222,19 +231,21 @@ def former_config(subject: Subject, host: Host, record: Record) -> dict[str, str
 
 def system_files(subject: Subject, host: Host, record: Record) -> Iterator[Removal]:
     """Yield our files; one that was there before becomes what it was."""
-    patterns = subject.patterns()
+    known = record.get(PATHS, {})
     ours = not kept_user(subject, host, record)
-    for path in (*host.paths, *host.secrets):
-        if path not in host.secrets and not matches_any(path, patterns):
-            continue
+    patterns = subject.patterns()
+    shared = host.definitions or any(name and not name.startswith(GUEST) for name in host.session.values())
+    trees = {path for path in subject.at_home(HOME_TREES) if shared or known.get(path, "") is not None}
+    named = [path for path in host.paths if matches_any(path, patterns) and path not in trees]
+    for path in (*named, *host.secrets):
         # What goes with its folder, or with the user.
-        if any(path.startswith(f"{folder}/") for folder in host.paths if matches_any(folder, patterns)):
+        if any(path.startswith(f"{folder}/") for folder in named):
             continue
         if path.startswith(LINGER_FOLDER) and (host.account or not ours):
             continue
         if path.startswith(f"{subject.home}/") and ours:
             continue
-        former = record.get(PATHS, {}).get(path)
+        former = known.get(path)
         if former is None:
             yield Removal("file", path)
         elif "content" in former and host.files.get(path) != former:
@@ -282,8 +293,8 @@ def account(subject: Subject, host: Host, record: Record) -> Iterator[Removal]:
     if found.lingers and not former.get("lingers"):
         yield Removal("lingering", user)
     home = record.get(PATHS, {}).get(subject.home)
-    if home and subject.home in host.paths and not as_before(subject.home, home, host, ()):
-        yield Removal("data", subject.home, "as it was", data={"former": home, "record": subject.record_file})
+    if home and subject.home in host.files and access(host.files[subject.home]) != access(home):
+        yield Removal("data", subject.home, "as it was", data=data(subject, home, []))
     wanted = (former.get("comment", ""), former.get("shell", ""), tuple(former.get("groups", ())))
     if (found.comment, found.shell, found.groups) != wanted:
         yield Removal("account", user, "comment, shell and groups as they were", data=former)
@@ -304,38 +315,59 @@ def is_ours(subject: Subject, path: str, root: str) -> bool:
     )
 
 
+def data(subject: Subject, former: Mapping[str, Any] | None, names: list[str] | None) -> dict[str, Any]:
+    """Return what the removal of data needs: names of what goes, or none if all of it does."""
+    return {"former": former, "names": names, "record": subject.record_file}
+
+
 def data_of(subject: Subject, host: Host, record: Record) -> Plan:
     """Return the data to remove, and before it mounts of ours; mounts of others stay with what is in them."""
+    known = record.get(PATHS, {})
     top = subject.data_dirs[0]
     inner = {path: root for path, root in host.mounts.items() if path != top}
     ours = [path for path, root in inner.items() if is_ours(subject, path, root)]
     others = sorted(set(inner) - set(ours))
     removals = [Removal("mount", path) for path in sorted(ours, reverse=True)]
     kept = [f"{path}, a mount that somebody else made, with what is in it" for path in others]
+    before = set((known.get(top) or {}).get("entries", ()))
     # The first comes last: the record is in there.
     for path in (*subject.data_dirs[1:], top):
-        inside = path != top and path.startswith(top + "/")
+        former, entries = known.get(path), set(host.entries.get(path, ()))
+        # What was made in there goes with it.
+        inside = path.startswith(top + "/") and former is None and path[len(top) + 1 :].split("/")[0] not in before
         if path not in host.paths or path in others or inside:
             continue
-        if path in record.get(PATHS, {}):
-            former = record[PATHS][path]
-            if not as_before(path, former, host, others):
-                data = {"former": former, "record": subject.record_file}
-                removals.append(Removal("data", path, "as it was" if former else "", data=data))
-        elif path == top and set(DATA_MARKS) & set(host.entries.get(path, ())):
-            removals.append(Removal("data", path, data={"former": None, "record": subject.record_file}))
-        elif path != top and host.entries.get(path):
-            kept.append(f"{path}, as there is no record of what was in it before")
+        mounted = {mount[len(path) + 1 :].split("/")[0] for mount in others if mount.startswith(path + "/")}
+        if path in known and former is None:
+            if not mounted or entries - mounted:
+                removals.append(Removal("data", path, data=data(subject, None, None)))
+            continue
+        if former is None and not (path == top and set(DATA_MARKS) & entries):
+            if path != top and entries:
+                kept.append(f"{path}, as there is no record of what was in it before")
+            continue
+        names = own_names(subject, path, host, former)
+        if former is None or set(names) - mounted or access(host.files.get(path, {})) != access(former):
+            detail = "as it was" if former else ""
+            removals.append(Removal("data", path, detail, data=data(subject, former, names)))
+        kept += strangers(path, host, former, {*names, *mounted})
     return Plan(tuple(removals), tuple(kept))
 
 
-def as_before(path: str, former: Mapping[str, Any] | None, host: Host, others: Iterable[str]) -> bool:
-    """Tell whether a folder of data is as it was, apart from mounts of others in it."""
-    inside = {mount[len(path) + 1 :].split("/")[0] for mount in others if mount.startswith(path + "/")}
-    left = set(host.entries.get(path, ())) - inside - set((former or {}).get("entries", ()))
-    if former is None:
-        return bool(inside) and not left
-    return not left and access(host.files.get(path, {})) == access(former)
+def own_names(subject: Subject, path: str, host: Host, former: Mapping[str, Any] | None) -> list[str]:
+    """Return what in a folder of data has a name of ours, and was not there before."""
+    patterns = FOLDER_NAMES
+    if path == subject.data_dirs[0]:
+        below = (folder[len(path) + 1 :] for folder in subject.data_dirs if folder.startswith(path + "/"))
+        patterns = (*FOLDER_NAMES, *DATA_NAMES, *(name.split("/")[0] for name in below))
+    before = set((former or {}).get("entries", ()))
+    return [name for name in host.entries.get(path, ()) if name not in before and matches_any(name, patterns)]
+
+
+def strangers(path: str, host: Host, former: Mapping[str, Any] | None, known: set[str]) -> list[str]:
+    """Return what others put into a folder since the first run, as a person reads it."""
+    left = set(host.entries.get(path, ())) - set((former or {}).get("entries", ())) - known
+    return [f"{path}/{name}, which a deployment did not make" for name in sorted(left)]
 
 
 def access(known: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -346,8 +378,10 @@ def access(known: Mapping[str, Any]) -> tuple[Any, ...]:
 def empty_folders(subject: Subject, host: Host, record: Record, doomed: set[str]) -> Iterator[Removal]:
     """Yield the folders that were made for what is going, and have nothing else in them."""
     gone = set(doomed)
-    folders = SYSTEM_FOLDERS if not subject.everything else (*SYSTEM_FOLDERS, LINGER_FOLDER)
+    folders: tuple[str, ...] = SYSTEM_FOLDERS if not subject.everything else (*SYSTEM_FOLDERS, LINGER_FOLDER)
     known = record.get(PATHS, {})
+    if subject.everything and kept_user(subject, host, record):
+        folders = (*folders, *subject.at_home(HOME_FOLDERS), subject.home)
     for folder in (*folders, *sorted({os.path.dirname(path) for path in host.secrets})):
         left = {f"{folder}/{name}" for name in host.entries.get(folder, ())} - gone
         if folder == LINGER_FOLDER:

@@ -77,6 +77,17 @@ LINGER_FOLDER = "/var/lib/systemd/linger"
 # What only a data directory of ours has; builds of images make the last one before anything is deployed.
 DATA_MARKS = ("credentials.json", "mysql", "runtime")
 DEPLOYMENT_MARKS = ("credentials.json", "mysql")
+# What services make in the data directory, and in a folder of guests, of mounts or of volumes: in a folder that was
+# there before, only this goes.
+DATA_NAMES = (
+    *("credentials.json", ".credentials.json.new", "runtime", "mysql", "rabbitmq", "keystone", "glance", "nova"),
+    *("neutron", "ovn", "cinder", "heat", "nova-instances", "nova-mnt", "cinder-nfs"),
+)
+UUID = "-".join("[0-9a-f]" * length for length in (8, 4, 4, 4, 12))
+FOLDER_NAMES = (
+    *(UUID, f"{UUID}_del", f"{UUID}_resize", "_base", "locks", "snapshots", "compute_nodes"),
+    *("[0-9a-f]" * 32, f"volume-{UUID}*", ".cinderSecureEnvIndicator"),
+)
 # In a home that is not ours, only these are.
 HOME_FILES = (
     ".config/libvirt/libvirtd.conf",
@@ -87,6 +98,18 @@ HOME_FILES = (
     f".cache/libvirt/qemu/log/{GUEST}*",
     f".config/systemd/user/{SESSION_UNIT}",
     f".config/systemd/user/*.wants/{SESSION_UNIT}",
+)  # What libvirt makes there for itself: ours if it was not there and nobody else defined anything in it.
+HOME_TREES = (".config/libvirt", ".cache/libvirt", ".local/share/libvirt")
+DEFINITIONS = tuple(f".config/libvirt/{kind}/*.xml" for kind in ("qemu", "qemu/networks", "storage", "secrets"))
+# Folders that are made for these where they are missing, the inner ones first.
+HOME_FOLDERS = (
+    ".config/systemd/user/default.target.wants",
+    ".config/systemd/user",
+    ".config/systemd",
+    ".config",
+    ".cache",
+    ".local/share",
+    ".local",
 )
 
 # The keys of Open vSwitch that ovn-controller and we set beside those of the section ovs_external_ids.
@@ -117,18 +140,23 @@ class Subject:
         """Return what names our files."""
         if not self.everything:
             return SYSTEM_FILES
-        home = (os.path.join(self.home, name) for name in HOME_FILES)
-        return (*SYSTEM_FILES, *HOST_FILES, f"{LINGER_FOLDER}/{self.user}", *home)
+        return (*SYSTEM_FILES, *HOST_FILES, f"{LINGER_FOLDER}/{self.user}", *self.at_home(HOME_FILES + HOME_TREES))
 
     def recorded(self) -> tuple[str, ...]:
         """Return the paths that may be there before a deployment, and change with it."""
-        named = (*SYSTEM_FILES, *HOST_FILES, *(os.path.join(self.home, name) for name in HOME_FILES))
+        named = (*SYSTEM_FILES, *HOST_FILES, *self.at_home(HOME_FILES + HOME_TREES + HOME_FOLDERS))
         shared = (HOSTS, CLOUDS, self.home, LINGER_FOLDER, *SYSTEM_FOLDERS)
         return tuple(path for path in (*named, *shared, *self.data_dirs) if "*" not in path)
 
     def folders(self) -> tuple[str, ...]:
         """Return the folders whose entries matter."""
-        return (*SYSTEM_FOLDERS, LINGER_FOLDER, self.home, *self.data_dirs) if self.everything else SYSTEM_FOLDERS
+        if not self.everything:
+            return SYSTEM_FOLDERS
+        return (*SYSTEM_FOLDERS, LINGER_FOLDER, self.home, *self.at_home(HOME_FOLDERS), *self.data_dirs)
+
+    def at_home(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return the paths of these in the user's home."""
+        return tuple(os.path.join(self.home, name) for name in names)
 
 
 @dataclass(frozen=True)
@@ -188,6 +216,7 @@ class Host:
     secrets: tuple[str, ...] = ()  # files in homes that hold the credential
     session: Mapping[int, str] = field(default_factory=dict)  # processes of our session by id: a guest, or empty
     account: Account | None = None
+    definitions: tuple[str, ...] = ()  # of others, in the user's own libvirt
     session_enabled: bool = False
     switch: Switch = field(default_factory=Switch)
     addresses: tuple[str, ...] = ()  # ours, on a bridge of ours

@@ -144,13 +144,13 @@ def delete_files(removals: list[Removal]) -> None:
                 os.unlink(path)
 
 
-def delete_tree(path: str, entries: Iterable[str] = ()) -> None:
-    """Remove what is below a folder but for these entries, and then the folder.
+def delete_tree(path: str, entries: Iterable[str] = (), folder: bool = True) -> None:
+    """Remove what is below a folder but for these entries, and then perhaps the folder.
 
-    What is mounted below stays with all the folders above it, and so does a folder that was there with its entries.
+    What is mounted below stays with all the folders above it.
     """
     mounts = removal_facts.mounts([path])
-    if delete_below(path, set(mounts) - {path}, frozenset(entries)) and path not in mounts:
+    if delete_below(path, set(mounts) - {path}, frozenset(entries)) and folder and path not in mounts:
         with suppress(FileNotFoundError):
             os.rmdir(path)
 
@@ -181,11 +181,12 @@ def delete_below(path: str, barriers: set[str], entries: frozenset[str] = frozen
 def delete_data(removals: list[Removal]) -> None:
     """Remove data; the record goes last, so that a run that is cut short still has it."""
     for removal in removals:
-        path, former, record = removal.name, removal.data["former"], removal.data["record"]
-        entries = (former or {}).get("entries", ())
+        path, former, names = removal.name, removal.data["former"], removal.data["names"]
+        keep = set() if names is None or not os.path.isdir(path) else set(os.listdir(path)) - set(names)
+        record = removal.data["record"]
         if record.startswith(path + "/"):
-            delete_below(path, {*removal_facts.mounts([path]), record} - {path}, frozenset(entries))
-        delete_tree(path, entries)
+            delete_below(path, {*removal_facts.mounts([path]), record} - {path}, frozenset(keep))
+        delete_tree(path, keep, folder=former is None)
         if former is not None and os.path.isdir(path):
             os.chown(path, former["uid"], former["gid"])
             os.chmod(path, int(former["mode"], 8))

@@ -191,13 +191,47 @@ def test_guests_of_a_user_of_others_stay() -> None:
         "lingering of hotstack",
         "user hotstack: comment, shell and groups as they were",
     ]
-    record["paths"] = {"/var/lib/hotstack": {**FOLDER, "entries": [".bashrc"]}}
-    host = {"paths": home[:1], "entries": {home[0]: (".bashrc", ".cache")}, "account": THEIRS}
-    assert "data in /var/lib/hotstack: as it was" in said(ALL, record, **host)
-    host = {**host, "entries": {home[0]: (".bashrc",)}, "files": {home[0]: FOLDER}}
-    assert "data in /var/lib/hotstack: as it was" not in said(ALL, record, **host)
     former = Account(uid=990, comment="Somebody", shell="/bin/false", groups=("video",))
     assert said(ALL, record, account=former) == []
+
+
+HOME = "/var/lib/hotstack"
+
+
+@pytest.mark.parametrize(
+    ("config", "host", "lines", "stays"),
+    [
+        (None, {}, [f"file {HOME}/.config/libvirt", f"empty folder {HOME}/.config"], []),
+        (
+            None,
+            {"definitions": (f"{HOME}/.config/libvirt/qemu/theirs.xml",)},
+            [f"file {HOME}/.config/libvirt/qemu.conf"],
+            [".config"],
+        ),
+        (None, {"session": {9: "by-hand"}}, [f"file {HOME}/.config/libvirt/qemu.conf"], [".config"]),
+        (FOLDER, {}, [f"file {HOME}/.config/libvirt/qemu.conf"], [".config"]),
+    ],
+    ids=["made", "with definitions of others", "with guests of others", "there before"],
+)
+def test_of_a_home_of_others_only_ours_goes(
+    config: Any, host: dict[str, Any], lines: list[str], stays: list[str]
+) -> None:
+    made = {f"{HOME}/.config": None, f"{HOME}/.config/libvirt": config}
+    paths = {HOME: {**FOLDER, "entries": [".bashrc"]}, **made}
+    found: dict[str, Any] = {
+        "account": Account(uid=990, comment="Somebody", shell="/bin/false", groups=("video",)),
+        "paths": (HOME, f"{HOME}/.config/libvirt", f"{HOME}/.config/libvirt/qemu.conf"),
+        "entries": {HOME: (".bashrc", ".config", "letters"), f"{HOME}/.config": ("libvirt",)},
+        "files": {HOME: FOLDER},
+    }
+    record: dict[str, Any] = {"users": {"hotstack": FORMER}, "paths": paths}
+    done = said(ALL, record, **{**found, **host})
+    assert [line for line in done if not line.startswith("session")] == lines
+    assert kept(ALL, record, **{**found, **host}) == [
+        f"{HOME}/{name}, which a deployment did not make" for name in (*stays, "letters")
+    ]
+    mode = {"files": {HOME: {**FOLDER, "mode": "0700"}}}
+    assert f"data in {HOME}: as it was" in said(ALL, record, **{**found, **mode})
 
 
 def test_user_of_nobody_known_stays() -> None:
@@ -416,6 +450,47 @@ def test_data_elsewhere(former: Any, line: list[str], stays: list[str]) -> None:
     record = {} if former == "unrecorded" else {"paths": {"/srv/volumes": former}}
     host = {"paths": ("/srv/volumes",), "entries": {"/srv/volumes": ("volume-1",)}}
     assert (said(ALL, record, **host), kept(ALL, record, **host)) == (line, stays)
+
+
+VOLUME = "volume-12345678-1234-1234-1234-123456789abc"
+
+
+def test_of_a_folder_of_others_only_ours_goes() -> None:
+    subject = Subject(everything=True, data_dirs=("/srv", f"{DATA}/nova-instances", "/srv/guests", "/mnt"))
+    record = {"paths": {"/srv": {**FOLDER, "entries": ["mysql", "www"]}, "/srv/guests": None, "/mnt": FOLDER}}
+    host: dict[str, Any] = {
+        "paths": ("/srv", "/srv/guests", "/mnt"),
+        "entries": {"/srv": ("glance", "guests", "mysql", "runtime", "theirs", "www"), "/mnt": ("glance", VOLUME)},
+        "files": {"/srv": FOLDER, "/mnt": FOLDER},
+    }
+    done = plan(subject, Host(**host), record).removals
+    assert {removal.name: removal.data["names"] for removal in done} == {
+        "/mnt": [VOLUME],
+        "/srv": ["glance", "guests", "runtime"],
+    }
+    assert kept(subject, record, **host) == [
+        f"{path}, which a deployment did not make" for path in ("/mnt/glance", "/srv/theirs")
+    ]
+    host["entries"] = {"/srv": ("mysql", "theirs", "www"), "/mnt": ("glance",)}
+    assert said(subject, record, **host) == []
+
+
+def test_of_a_folder_without_a_record_only_ours_goes() -> None:
+    host: dict[str, Any] = {"paths": (DATA,), "entries": {DATA: ("mysql", "theirs")}}
+    (removal,) = plan(ALL, Host(**host), {}).removals
+    assert removal.data["names"] == ["mysql"]
+    assert kept(ALL, **host) == [f"{DATA}/theirs, which a deployment did not make"]
+
+
+def test_folder_that_was_made_in_one_that_was_there() -> None:
+    subject = Subject(everything=True, data_dirs=(DATA, f"{DATA}/disk/guests"))
+    record = {"paths": {DATA: {**FOLDER, "entries": ["disk"]}, f"{DATA}/disk/guests": None}}
+    host: dict[str, Any] = {
+        "paths": (DATA, f"{DATA}/disk/guests"),
+        "files": {DATA: FOLDER},
+        "entries": {DATA: ("disk",)},
+    }
+    assert said(subject, record, **host) == [f"data in {DATA}/disk/guests"]
 
 
 def test_downloads_elsewhere_stay() -> None:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from ansible_collections.hotstack.os.plugins.module_utils import removal_traces
@@ -25,3 +28,27 @@ def test_recorded_paths_are_complete_and_plain() -> None:
     assert not [path for path in paths if "*" in path]
     known = {"/etc/hosts", removal_traces.CLOUDS, removal_traces.CLIENT, "/var/lib/hotstack", "/srv/volumes"}
     assert known <= set(paths)
+
+
+def test_names_in_the_data_directory_are_complete() -> None:
+    roles = Path(__file__).resolve().parents[4] / "roles"
+    named = re.compile(r"hotstack_os_data_dir \}\}/([\w.-]+)")
+    found = {name for path in roles.rglob("*.yml") for name in named.findall(path.read_text())}
+    assert "mysql" in found
+    assert found <= set(removal_traces.DATA_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_ours"),
+    [
+        ("volume-12345678-1234-1234-1234-123456789abc", True),
+        ("volume-12345678-1234-1234-1234-123456789abc.info", True),
+        ("volume-of-mine", False),
+        ("12345678-1234-1234-1234-123456789abc_resize", True),
+        ("0123456789abcdef0123456789abcdef", True),
+        ("_base", True),
+        ("base", False),
+    ],
+)
+def test_names_in_folders_of_others(name: str, is_ours: bool) -> None:
+    assert removal_traces.matches_any(name, removal_traces.FOLDER_NAMES) is is_ours

@@ -275,7 +275,8 @@ def test_data_goes_but_for_mounts_and_what_was_there(tmp_path: Path, monkeypatch
     )
     record = f"{data}/runtime/created.json"
     former = known(mode="0700", entries=["theirs"])
-    act(Removal("data", str(data), data={"former": former, "record": record}))
+    names = ["mysql", "runtime", "share", "link"]
+    act(Removal("data", str(data), data={"former": former, "names": names, "record": record}))
     assert sorted(str(path.relative_to(data)) for path in data.rglob("*")) == [
         "share",
         "share/disk",
@@ -285,13 +286,21 @@ def test_data_goes_but_for_mounts_and_what_was_there(tmp_path: Path, monkeypatch
     assert data.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize(("former", "stays"), [(None, False), (known(entries=[]), True)])
+def test_folder_of_data_goes_if_it_was_not_there(tmp_path: Path, former: dict[str, Any] | None, stays: bool) -> None:
+    data = tmp_path / "data"
+    (data / "mysql").mkdir(parents=True)
+    act(Removal("data", str(data), data={"former": former, "names": ["mysql"], "record": "/none"}))
+    assert data.exists() is stays
+
+
 def test_record_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = tmp_path / "data"
     (data / "runtime").mkdir(parents=True)
     record = data / "runtime" / "created.json"
     record.touch()
     (data / "broken").mkdir()
-    removal = Removal("data", str(data), data={"former": None, "record": str(record)})
+    removal = Removal("data", str(data), data={"former": None, "names": None, "record": str(record)})
     with monkeypatch.context() as patch:
         patch.setattr("shutil.rmtree", mock.Mock(side_effect=OSError("broken")))
         with pytest.raises(OSError, match="broken"):
