@@ -51,21 +51,25 @@ class Guest:
         self.lab.wait(lambda: self.lab.attempt(*command).returncode == 0, f"{self.name} lets in by SSH", seconds)
 
     def attach(self, volume: str) -> None:
-        """Attach a volume and wait until the guest has the disk."""
+        """Attach a volume and wait until Cinder and the guest know it."""
         openstack(self.lab, "server", "add", "volume", self.name, volume)
+        self._wait_for(volume, "in-use")
         self.lab.wait(lambda: self.run("test -b /dev/vdb && echo yes || true"), f"{self.name} has a second disk", 60)
 
     def detach(self, volume: str) -> None:
         """Detach a volume and wait until Cinder has it back."""
         openstack(self.lab, "server", "remove", "volume", self.name, volume)
-        state = ("volume", "show", volume, "-f", "value", "-c", "status")
-        self.lab.wait(lambda: openstack(self.lab, *state) == "available", f"the volume {volume} is available", 60)
+        self._wait_for(volume, "available")
+
+    def _wait_for(self, volume: str, status: str) -> None:
+        shown = ("volume", "show", volume, "-f", "value", "-c", "status")
+        self.lab.wait(lambda: openstack(self.lab, *shown) == status, f"the volume {volume} is {status}", 60)
 
 
-def provide_key(lab: Lab) -> None:
+def provide_key(lab: Lab, keypair: str = KEYPAIR) -> None:
     """Make the key that the guests let in."""
     lab.shell(f"test -e {KEY} || ssh-keygen -q -t ed25519 -N '' -f {KEY}")
-    openstack(lab, "keypair", "create", "--public-key", f"{KEY}.pub", KEYPAIR)
+    openstack(lab, "keypair", "create", "--public-key", f"{KEY}.pub", keypair)
 
 
 def boot(lab: Lab) -> dict[str, Guest]:
