@@ -21,6 +21,8 @@ KEYS = {
     "needs": "a list of services",
     "one_shot": "true or false",
 }
+# Those that decide how a service runs and is found: their values may change, but not which of them a line has.
+SHAPE = ("address", "port", "public", "one_shot")
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -72,6 +74,16 @@ def line_problems(name: str, line: Any, highest: int | None) -> Iterator[str]:
     elif "public" not in line and ("aliases" in line or "check" in line):
         key = "aliases" if "aliases" in line else "check"
         yield f"{where} has {key}, but must have public too."
+
+
+def shape_problems(name: str, line: Mapping[str, Any], shipped: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which keys a line has or lacks against the collection's own."""
+    lacking = [key for key in SHAPE if shipped.get(key) and not line.get(key)]
+    if lacking:
+        yield f"{MAP}['{name}'] lacks {', '.join(lacking)}, but must have that: no service can be turned off or hidden."
+    extra = [key for key in SHAPE if line.get(key) and not shipped.get(key)]
+    if extra:
+        yield f"{MAP}['{name}'] has {', '.join(extra)}, but must not, as the collection's own line."
 
 
 def cycle(services: Mapping[str, Any]) -> list[str]:
@@ -133,10 +145,6 @@ def relation_problems(services: Mapping[str, Any]) -> Iterator[str]:
     entry = entry_ports(services)
     for name, other, what in clashes(entry.items()):
         yield f"{MAP}['{name}']['port'] is {what}, but must be free on the provider address, and {other} has it."
-    host = [(name, line["port"]) for name, line in services.items() if "port" in line and "address" not in line]
-    for name, other, what in clashes(host):
-        if not {name, other} <= set(entry):
-            yield f"{MAP}['{name}']['port'] is {what}, but must be free on the host, and {other} has it."
     owners = {line["public"]: name for name, line in reversed(list(services.items())) if "public" in line}
     for name, line in services.items():
         for alias in line.get("aliases", []):
@@ -154,8 +162,10 @@ def service_problems(services: Mapping[str, Any], shipped: Mapping[str, Any], ne
             found.append(f"{MAP} has the unknown service '{name}'; {hint}")
     missing = [name for name in shipped if name not in services]
     if missing and not found:
-        found.append(f"{MAP} lacks {', '.join(missing)}, but must have every service of the collection.")
+        found.append(f"{MAP} lacks {', '.join(missing)}, but must have every service: none can be turned off.")
     highest = IPv4Network(network).num_addresses // 2 - 1 if network else None
     for name, line in services.items():
         found += line_problems(name, line, highest)
+    if not found:
+        found += (text for name, line in services.items() for text in shape_problems(name, line, shipped[name]))
     return found or list(relation_problems(services))
