@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lab import Lab, Play
+import yaml
+from lab import ROOT, Lab, Play
 
+# The images that the lab has anyway: without them in the settings they would go.
+IMAGES = yaml.safe_load((ROOT / "inventory/group_vars/hotstack_os.yml").read_text())["post_setup_images"]
 FOLDER = "/srv/hotstack-test-images"
 SERVER = "http://127.0.0.1:8099"
 CONTENT = bytes(3_000_000)
@@ -65,7 +67,7 @@ print(json.dumps({
     "cores": cloud.compute.get_quota_set(project.id).cores,
     "ports": cloud.network.get_quota(project.id).ports,
     "gigabytes": cloud.block_storage.get_quota_set(project.id).gigabytes,
-    "networks": {name: [item.is_shared, item.is_router_external] for name, item in networks.items()},
+    "networks": {name: [item.is_shared, item.is_router_external, item.mtu] for name, item in networks.items()},
     "subnets": {name: [item.cidr, item.is_dhcp_enabled, item.dns_nameservers] for name, item in subnets.items()},
     "pools": subnets["public-subnet"].allocation_pools,
     "routers": [item.name for item in cloud.network.routers()],
@@ -98,9 +100,9 @@ class Setup:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
 
-    def __call__(self, check: bool = True, **variables: Any) -> Play:
+    def __call__(self, *options: str, check: bool = True, **variables: Any) -> Play:
         begin = time.monotonic()
-        command = ["ansible-playbook", "hotstack.os.post_setup", "--extra-vars", json.dumps(variables)]
+        command = ["ansible-playbook", "hotstack.os.post_setup", "--extra-vars", json.dumps(variables), *options]
         done = self.lab.attempt(*command, timeout=600)
         play = Play(done.returncode, done.stdout + done.stderr, time.monotonic() - begin)
         if check:
@@ -109,11 +111,7 @@ class Setup:
 
     def ask(self, script: str, *arguments: str) -> Any:
         """Return the JSON that a script with openstacksdk prints."""
-        client = self.lab.run("cat", "/usr/local/bin/openstack")
-        image = next(word for word in shlex.split(client, comments=True) if word.startswith("localhost/hotstack-os-"))
-        command = ["podman", "run", "--rm", "--interactive", "--pull=never", "--network=host", "--log-driver=none"]
-        command += ["--volume=/etc/openstack:/etc/openstack:ro", image, "python3", "-", *arguments]
-        return json.loads(self.lab.run(*command, data=HEAD + script, timeout=300))
+        return self.lab.openstacksdk(HEAD + script, *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +153,7 @@ def test_what_is_created(setup: Setup) -> None:
         }.items()
     )
     assert (state["cores"], state["ports"], state["gigabytes"]) == (96, 100, 1000)
-    assert state["networks"].items() >= {"private": [True, False], "public": [True, True]}.items()
+    assert state["networks"].items() >= {"private": [True, False, 9158], "public": [True, True, 9216]}.items()
     assert state["subnets"]["private-subnet"] == ["192.168.100.0/24", True, ["172.31.0.129"]]
     assert state["subnets"]["public-subnet"] == ["172.31.0.128/25", False, ["172.31.0.129"]]
     assert state["pools"] == [{"start": "172.31.0.130", "end": "172.31.0.200"}]
@@ -179,18 +177,19 @@ def test_a_second_run(setup: Setup) -> None:
 
 def test_check_mode_sees_no_change(setup: Setup) -> None:
     """Ask what a run would do."""
-    done = setup.lab.attempt("ansible-playbook", "hotstack.os.post_setup", "--check", "--diff", timeout=300)
-    assert "changed=0" in done.stdout, done.stdout[-2000:]
+    play = setup("--check", "--diff")
+    assert play.changed == 0, play.tail()
 
 
 def test_what_differs_is_mended(setup: Setup) -> None:
-    """Meddle with a quota, a flavor, a subnet, a property and a password."""
+    """Meddle with a quota, a flavor, an MTU, a subnet, a property and a password."""
     setup.ask("""
 cloud.compute.update_quota_set(project.id, cores=7)
 flavor = cloud.compute.find_flavor("hotstack.small")
 cloud.compute.delete_flavor(flavor)
 cloud.compute.create_flavor(name="hotstack.small", vcpus=1, ram=99, disk=20)
 cloud.network.update_subnet(cloud.network.find_subnet("private-subnet"), dns_nameservers=["192.0.2.1"])
+cloud.network.update_network(cloud.network.find_network("private"), mtu=1442)
 cloud.image.update_image(images()["cirros"], visibility="private", hw_vif_model="e1000")
 cloud.identity.update_user(next(cloud.identity.users(name="hotstack")), password="anotherPassword")
 print("null")
@@ -200,6 +199,7 @@ print("null")
     state = setup.ask(STATE)
     assert (state["cores"], state["flavors"]["hotstack.small"]) == (96, [1, 2048, 20])
     assert state["subnets"]["private-subnet"][2] == ["172.31.0.129"]
+    assert state["networks"]["private"] == [True, False, 9158]
     image = setup.ask('print(json.dumps(images()["cirros"].to_dict()))')
     # A property that is not described stays.
     assert (image["visibility"], image["hw_vif_model"]) == ("public", "e1000")
@@ -214,14 +214,24 @@ print("null")
 
 
 def test_settings_converge(setup: Setup) -> None:
-    """Change a quota and a flavor in the settings, and go back."""
+    """Change a quota and a flavor in the settings and drop others, as foretold, and go back."""
+    setup.ask('cloud.compute.create_flavor(name="test-theirs", vcpus=1, ram=64, disk=1); print("null")')
     flavors = [{"name": "hotstack.small", "vcpus": 2, "ram": 1024, "disk": 10}]
-    assert setup(post_setup_quotas={"cores": 10}, post_setup_flavors=flavors).changed == 1
+    settings: dict[str, Any] = {"post_setup_quotas": {"cores": 10}, "post_setup_flavors": flavors}
+    foretold = setup("--check", "--diff", **settings)
+    assert foretold.changed == 1
+    assert "-flavor hotstack.large" in foretold.output
+    assert "hotstack.large" in setup.ask(STATE)["flavors"]
+    assert setup(**settings).changed == 1
     state = setup.ask(STATE)
-    assert (state["cores"], state["ports"]) == (10, 100)
-    assert state["flavors"]["hotstack.small"] == [2, 1024, 10]
+    # What Neutron and Cinder give who has no quota.
+    assert (state["cores"], state["ports"], state["gigabytes"]) == (10, 500, 1000)
+    # What somebody else made stays.
+    assert {"test-theirs": [1, 64, 1], "hotstack.small": [2, 1024, 10]} == state["flavors"]
+    setup.ask('cloud.compute.delete_flavor(cloud.compute.find_flavor("test-theirs")); print("null")')
     setup()
-    assert setup.ask(STATE)["flavors"]["hotstack.small"] == [1, 2048, 20]
+    state = setup.ask(STATE)
+    assert (len(state["flavors"]), state["flavors"]["hotstack.small"], state["ports"]) == (7, [1, 2048, 20], 100)
 
 
 def test_bad_values(setup: Setup) -> None:
@@ -291,7 +301,7 @@ def test_images(setup: Setup, server: str) -> None:
     """See two of four fail, with names and reasons, and the other two there, one after an interruption."""
     lab = setup.lab
     wrong = image("wrong", checksum="sha256:" + "0" * 64)
-    images = [image("gone"), wrong, image("broken"), image("good")]
+    images = [*IMAGES, image("gone"), wrong, image("broken"), image("good")]
     try:
         settings: dict[str, Any] = {"post_setup_image_cache_dir": f"{FOLDER}/cache"}
         play = setup(check=False, post_setup_images=images, **settings)
@@ -307,12 +317,14 @@ def test_images(setup: Setup, server: str) -> None:
         assert [line.split()[1:] for line in asked if "broken" in line] == [[], [f"bytes={len(CONTENT) // 2}-"]]
         # What is there is not asked for again.
         lab.run("rm", f"{FOLDER}/requests")
-        assert setup(post_setup_images=images[2:], **settings).changed == 0
+        there = [*IMAGES, *images[-2:]]
+        assert setup(post_setup_images=there, **settings).changed == 0
         assert lab.attempt("test", "-e", f"{FOLDER}/requests").returncode != 0
     finally:
-        setup.ask(
-            'print(json.dumps([cloud.image.delete_image(i) for n, i in images().items() if n.startswith("test-")]))'
-        )
+        # What is not in the settings any more goes, and nothing else.
+        setup()
+    assert {name for name in setup.ask(STATE)["images"] if name.startswith("test-")} == set()
+    assert setup.ask(STATE)["images"]["cirros"] == "active"
 
 
 def test_new_content_takes_the_name(setup: Setup) -> None:
@@ -323,14 +335,14 @@ def test_new_content_takes_the_name(setup: Setup) -> None:
     show = 'print(json.dumps([[item.id, item.size] for item in cloud.image.images(name="test-local")]))'
     try:
         lab.shell(f"head -c 1000 /dev/zero > {FOLDER}/local.raw")
-        setup(post_setup_images=[wanted])
+        setup(post_setup_images=[*IMAGES, wanted])
         before = setup.ask(show)
         lab.shell(f"head -c 2000 /dev/zero > {FOLDER}/local.raw")
-        setup(post_setup_images=[wanted])
+        setup(post_setup_images=[*IMAGES, wanted])
         after = setup.ask(show)
         assert [size for _id, size in [*before, *after]] == [1000, 2000]
         assert before[0][0] != after[0][0]
-        assert setup(post_setup_images=[wanted]).changed == 0
+        assert setup(post_setup_images=[*IMAGES, wanted]).changed == 0
     finally:
         setup.ask('print(json.dumps(cloud.image.delete_image(images()["test-local"])))')
 
