@@ -227,7 +227,7 @@ def test_settings_converge(setup: Setup) -> None:
     # What Neutron and Cinder give who has no quota.
     assert (state["cores"], state["ports"], state["gigabytes"]) == (10, 500, 1000)
     # What somebody else made stays.
-    assert {"test-theirs": [1, 64, 1], "hotstack.small": [2, 1024, 10]} == state["flavors"]
+    assert state["flavors"] == {"test-theirs": [1, 64, 1], "hotstack.small": [2, 1024, 10]}
     setup.ask('cloud.compute.delete_flavor(cloud.compute.find_flavor("test-theirs")); print("null")')
     setup()
     state = setup.ask(STATE)
