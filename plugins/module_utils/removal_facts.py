@@ -12,7 +12,7 @@ import re
 import shutil
 import stat
 import subprocess
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -312,8 +312,34 @@ def session() -> dict[int, str]:
 
 def homes() -> list[str]:
     """Return the homes in which a client's files may lie."""
-    found = {user.pw_dir for user in pwd.getpwall() if user.pw_uid == 0 or user.pw_dir.startswith("/home/")}
-    return sorted(found)
+    return sorted({user.pw_dir for user in pwd.getpwall()})
+
+
+def client_files(home: str) -> tuple[str, ...]:
+    """Return the files that a client may have in a home."""
+    return tuple(f"{home}/{removal_traces.OPENSTACK_DIRECTORY}/{name}" for name in ("clouds.yaml", "cloud-secret.yaml"))
+
+
+def before_clients(record: Record, files: Iterable[str], users: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return what the record keeps of the files of clients that are about to be written, and of their folders."""
+    found = {path: (os.path.dirname(path),) for path in files}
+    for user in users:
+        with suppress(KeyError):
+            home = pwd.getpwnam(user).pw_dir
+            found.update({path: (os.path.dirname(path), f"{home}/.config") for path in client_files(home)})
+    new = {path: folders for path, folders in found.items() if path not in record.get(removal_traces.CLIENT_FILES, {})}
+    # Of a file that has lines of ours already nobody knows any more what was there before.
+    first = {path: folders for path, folders in new.items() if not is_ours(readable(path))}
+    paths = {path: describe(path) for file, folders in first.items() for path in (file, *folders)}
+    sections = {removal_traces.CLIENT_FILES: dict.fromkeys(new)}
+    if removal_traces.PATHS in record:
+        sections[removal_traces.PATHS] = paths
+    return sections if new else {}
+
+
+def is_ours(text: str) -> bool:
+    """Tell whether a client's file has something of ours."""
+    return clouds.BEGIN in text or cloud_secrets.HEAD in text
 
 
 def readable(path: str) -> str:
@@ -326,20 +352,24 @@ def readable(path: str) -> str:
         return ""
 
 
-def texts(subject: Subject) -> dict[str, str]:
+def clients(subject: Subject, record: Record) -> list[str]:
+    """Return the files of clients beside those in system folders."""
+    found = {path for home in homes() for path in client_files(home)} | set(record.get(removal_traces.CLIENT_FILES, {}))
+    named = (*removal_traces.SYSTEM_FILES, removal_traces.CLOUDS)
+    return sorted(path for path in found if subject.everything and not removal_traces.matches_any(path, named))
+
+
+def texts(subject: Subject, record: Record) -> dict[str, str]:
     """Return the files shared with others in which lines of ours are."""
     named = {removal_traces.HOSTS: removal_traces.HOSTS_MARKS[0], removal_traces.CLOUDS: clouds.BEGIN}
-    if subject.everything:
-        for home in homes():
-            named[f"{home}/{removal_traces.OPENSTACK_DIRECTORY}/clouds.yaml"] = clouds.BEGIN
+    named.update(dict.fromkeys(clients(subject, record), clouds.BEGIN))
     found = {path: readable(path) for path in named}
     return {path: text for path, text in found.items() if named[path] in text}
 
 
-def secrets(subject: Subject) -> tuple[str, ...]:
-    """Return the files with our credential in the homes of users."""
-    paths = [f"{home}/{removal_traces.OPENSTACK_DIRECTORY}/cloud-secret.yaml" for home in homes()]
-    return tuple(path for path in paths if subject.everything and cloud_secrets.HEAD in readable(path))
+def secrets(subject: Subject, record: Record) -> tuple[str, ...]:
+    """Return the files with our credential outside of system folders."""
+    return tuple(path for path in clients(subject, record) if cloud_secrets.HEAD in readable(path))
 
 
 def our_paths(subject: Subject) -> tuple[str, ...]:
@@ -427,7 +457,7 @@ def read(subject: Subject, record: Record) -> Host:
     """Return all of it."""
     listed = rows("podman", "ps", "--all", "--external", "--format", "json")
     ours, others, used = containers(subject, listed)
-    host: Mapping[str, Any] = {
+    host: dict[str, Any] = {
         "units": our_units(),
         "containers": ours,
         "others": others,
@@ -435,8 +465,11 @@ def read(subject: Subject, record: Record) -> Host:
         "paths": our_paths(subject),
         "entries": entries(subject.folders()),
         "files": {path: known for path in record.get(removal_traces.PATHS, {}) if (known := describe(path))},
-        "texts": texts(subject),
+        "texts": texts(subject, record),
+        "secrets": secrets(subject, record),
     }
+    folders = [folder for path in (*host["texts"], *host["secrets"]) for folder in removal_traces.above(path)]
+    host["entries"].update(entries(folders))
     if not subject.everything:
         return Host(**host)
     base = image_id(subject.base_image)
@@ -450,7 +483,6 @@ def read(subject: Subject, record: Record) -> Host:
         images=images(rows("podman", "images", "--format", "json"), used),
         base_image=bool(base),
         base_user=used.get(base, ""),
-        secrets=secrets(subject),
         session=session(),
         account=account,
         definitions=definitions(subject),

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +41,7 @@ from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import 
     Host,
     Record,
     Subject,
+    above,
     matches_any,
 )
 
@@ -382,7 +382,8 @@ def empty_folders(subject: Subject, host: Host, record: Record, doomed: set[str]
     known = record.get(PATHS, {})
     if subject.everything and kept_user(subject, host, record):
         folders = (*folders, *subject.at_home(HOME_FOLDERS), subject.home)
-    for folder in (*folders, *sorted({os.path.dirname(path) for path in host.secrets})):
+    more = {folder for path in (*host.secrets, *host.texts) for folder in above(path)} - set(folders)
+    for folder in (*folders, *sorted(more, reverse=True)):
         left = {f"{folder}/{name}" for name in host.entries.get(folder, ())} - gone
         if folder == LINGER_FOLDER:
             left.discard(f"{folder}/{subject.user}")

@@ -16,6 +16,8 @@ PATHS, USERS, GROUPS, LINGERING, UNITS = "paths", "users", "groups", "lingering"
 SETTINGS, TABLES, OTHER_CONFIG = "kernel_settings", "nft_tables", "ovs_other_config"
 BRIDGES, IMAGES, PACKAGES, PACKAGES_BEFORE = "ovs_bridges", "images", "packages", "packages_before"
 EXTERNAL_IDS, CAPABILITIES = "ovs_external_ids", "capabilities"
+# Files of clients that were written where nobody would look for them.
+CLIENT_FILES = "client_files"
 
 TARGET = "hotstack-os.target"
 SESSION_UNIT = "hotstack-os-libvirtd-session.service"
@@ -241,3 +243,9 @@ def matches(path: str, pattern: str) -> bool:
 def matches_any(path: str, patterns: Iterable[str]) -> bool:
     """Tell whether one of the patterns names a path."""
     return any(matches(path, pattern) for pattern in patterns)
+
+
+def above(path: str) -> tuple[str, str]:
+    """Return the folder of a file and the one that it is in, which may have been made for it."""
+    folder = os.path.dirname(path)
+    return folder, os.path.dirname(folder)

@@ -17,10 +17,20 @@ options:
   moment:
     description:
       - V(start) is before anything is installed or changed, V(installed) after the packages are there, V(switch) once
-        Open vSwitch runs and before it is told anything.
+        Open vSwitch runs and before it is told anything, V(clients) before clients get the O(files).
     type: str
-    choices: [start, installed, switch]
+    choices: [start, installed, switch, clients]
     required: true
+  files:
+    description: At V(clients), the files that are about to be written, outside of homes.
+    type: list
+    elements: path
+    default: []
+  users:
+    description: At V(clients), the users who get files of clients in their homes.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - hotstack.os.traces
 attributes:
@@ -36,6 +46,12 @@ EXAMPLES = r"""
 - name: Remember what the host has
   hotstack.os.host_record:
     moment: start
+    traces: "{{ hotstack_os_traces }}"
+
+- name: Remember what the clients of two users have
+  hotstack.os.host_record:
+    moment: clients
+    users: [alice, bob]
     traces: "{{ hotstack_os_traces }}"
 """
 
@@ -55,9 +71,9 @@ from ansible_collections.hotstack.os.plugins.module_utils import records, remova
 from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import Record, Subject, Switch
 
 
-def wanted(moment: str, subject: Subject, record: Record, check_mode: bool) -> dict[str, dict[str, Any]]:
+def wanted(params: dict[str, Any], subject: Subject, record: Record, check_mode: bool) -> dict[str, dict[str, Any]]:
     """Return the sections to write at this moment; an empty one disappears."""
-    started = removal_traces.PATHS in record
+    moment, started = params["moment"], removal_traces.PATHS in record
     if moment == "start":
         return {} if started or removal_facts.deployed(subject) else removal_facts.before(subject)
     if moment == "installed":
@@ -66,17 +82,20 @@ def wanted(moment: str, subject: Subject, record: Record, check_mode: bool) -> d
             return {}
         new = sorted(set(removal_facts.installed_packages()) - set(before))
         return {removal_traces.PACKAGES: dict.fromkeys(new), removal_traces.PACKAGES_BEFORE: {}}
-    if not started or removal_traces.BRIDGES in record:
-        return {}
-    # Only a real run starts Open vSwitch before.
-    found = removal_facts.before_switch(subject, Switch() if check_mode else removal_facts.switch())
+    if moment == "clients":
+        found = removal_facts.before_clients(record, params["files"], params["users"])
+    elif started and removal_traces.BRIDGES not in record:
+        # Only a real run starts Open vSwitch before.
+        found = removal_facts.before_switch(subject, Switch() if check_mode else removal_facts.switch())
+    else:
+        found = {}
     return {name: records.extended(record.get(name, {}), section) for name, section in found.items()}
 
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Read the record, and write the sections that it lacks."""
     subject = removal_spec.subject_of(params["traces"])
-    sections = wanted(params["moment"], subject, records.read(subject.record_file), check_mode)
+    sections = wanted(params, subject, records.read(subject.record_file), check_mode)
     if sections and not check_mode:
         records.write_sections(subject.record_file, sections)
     return {"changed": bool(sections), "sections": sorted(sections)}
@@ -86,7 +105,9 @@ def main() -> None:
     """Run as an Ansible module."""
     module = AnsibleModule(
         argument_spec={
-            "moment": {"type": "str", "choices": ["start", "installed", "switch"], "required": True},
+            "moment": {"type": "str", "choices": ["start", "installed", "switch", "clients"], "required": True},
+            "files": {"type": "list", "elements": "path", "default": []},
+            "users": {"type": "list", "elements": "str", "default": []},
             **removal_spec.ARGUMENTS,
         },
         supports_check_mode=True,

@@ -202,16 +202,21 @@ def test_what_clients_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(removal_traces, "HOSTS", str(tmp_path / "hosts"))
     monkeypatch.setattr(removal_traces, "CLOUDS", str(tmp_path / "clouds.yaml"))
     (tmp_path / "hosts").write_text("127.0.0.1 localhost\n")
-    assert facts.texts(Subject()) == {}
-    assert facts.secrets(Subject()) == ()
-    assert list(facts.texts(Subject(everything=True))) == [f"{folder}/clouds.yaml"]
-    assert facts.secrets(Subject(everything=True)) == (f"{folder}/cloud-secret.yaml",)
-    (folder / "cloud-secret.yaml").write_text("theirs: 1\n")
-    assert facts.secrets(Subject(everything=True)) == ()
+    everything = Subject(everything=True)
+    assert facts.texts(Subject(), {}) == {}
+    assert facts.secrets(Subject(), {}) == ()
+    assert list(facts.texts(everything, {})) == [f"{folder}/clouds.yaml"]
+    assert facts.secrets(everything, {}) == (f"{folder}/cloud-secret.yaml",)
+    (folder / "cloud-secret.yaml").rename(tmp_path / "elsewhere.yaml")
+    assert facts.secrets(everything, {}) == ()
+    record = {"client_files": {f"{tmp_path}/elsewhere.yaml": None, "/etc/openstack/cloud-secret.yaml": None}}
+    assert facts.secrets(everything, record) == (f"{tmp_path}/elsewhere.yaml",)
+    (tmp_path / "elsewhere.yaml").write_text("theirs: 1\n")
+    assert facts.secrets(everything, record) == ()
 
 
-def test_homes_are_of_people() -> None:
-    assert "/root" in facts.homes()
+def test_homes_are_of_everybody() -> None:
+    assert {user.pw_dir for user in pwd.getpwall()} == set(facts.homes())
 
 
 @pytest.mark.parametrize(("text", "is_ours"), [("# Made by hotstack.os", True), ("#!/bin/sh", False)])

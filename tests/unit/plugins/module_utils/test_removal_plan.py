@@ -170,6 +170,25 @@ def test_folder_goes_when_it_is_empty_and_was_made(record: Any, inside: tuple[st
     assert ("empty folder /etc/openstack" in lines) is goes
 
 
+@pytest.mark.parametrize(
+    ("known", "folders"),
+    [
+        ({"/home/a/.config": None, "/home/a/.config/openstack": None}, [".config/openstack", ".config"]),
+        ({"/home/a/.config": FOLDER, "/home/a/.config/openstack": None}, [".config/openstack"]),
+        ({"/home/a/.config": FOLDER, "/home/a/.config/openstack": FOLDER}, []),
+        ({}, [".config/openstack"]),
+    ],
+    ids=["made", "one made", "there before", "unrecorded"],
+)
+def test_folders_of_secrets_go_that_were_made_for_them(known: dict[str, Any], folders: list[str]) -> None:
+    secret = "/home/a/.config/openstack/cloud-secret.yaml"
+    entries = {"/home/a/.config": ("openstack",), "/home/a/.config/openstack": ("cloud-secret.yaml",)}
+    assert said(ALL, {"paths": known}, secrets=(secret,), entries=entries) == [
+        f"file {secret}",
+        *(f"empty folder /home/a/{folder}" for folder in folders),
+    ]
+
+
 def test_folder_of_the_network_and_of_lingering_go_too() -> None:
     folders = {"/etc/containers/networks": ("hotstack-os.json",), removal_traces.LINGER_FOLDER: ("hotstack",)}
     record = {"paths": dict.fromkeys(folders)}

@@ -36,8 +36,8 @@ def _host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(removal_facts, "installed_packages", lambda: ("bash",))
 
 
-def run(path: Path, moment: str, check_mode: bool = False) -> dict[str, Any]:
-    return host_record.run({"moment": moment, "traces": traces(path)}, check_mode)
+def run(path: Path, moment: str, check_mode: bool = False, **more: Any) -> dict[str, Any]:
+    return host_record.run({"moment": moment, "traces": traces(path), **more}, check_mode)
 
 
 def record(path: Path) -> dict[str, Any]:
@@ -101,6 +101,36 @@ def test_main(tmp_path: Path, text: str | None, changed: bool | None) -> None:
         else:
             host_record.main()
             assert module.exit_json.call_args.kwargs["changed"] is changed
+
+
+def test_files_of_clients_are_recorded_before_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home/a"
+    (home / ".config").mkdir(parents=True)
+    monkeypatch.setattr("pwd.getpwnam", mock.Mock(return_value=mock.Mock(pw_dir=str(home))))
+    secret = tmp_path / "opt/secret.yaml"
+    given: dict[str, Any] = {"files": [str(secret)], "users": ["a"]}
+    assert run(tmp_path, "clients", **given)["sections"] == ["client_files"]
+    (tmp_path / "data/runtime/created.json").unlink()
+    monkeypatch.setattr("pwd.getpwnam", mock.Mock(side_effect=KeyError))
+    run(tmp_path, "start")
+    monkeypatch.setattr("pwd.getpwnam", mock.Mock(return_value=mock.Mock(pw_dir=str(home))))
+    assert run(tmp_path, "clients", **given)["changed"]
+    found = record(tmp_path)
+    names = ["clouds.yaml", "cloud-secret.yaml"]
+    folder = home / ".config/openstack"
+    assert set(found["client_files"]) == {str(secret), *(f"{folder}/{name}" for name in names)}
+    assert found["paths"][str(secret)] is found["paths"][f"{tmp_path}/opt"] is found["paths"][str(folder)] is None
+    assert found["paths"][f"{home}/.config"]["entries"] == []
+    assert not run(tmp_path, "clients", **given)["changed"]
+
+
+def test_file_of_a_client_with_lines_of_ours_is_no_former_one(tmp_path: Path) -> None:
+    run(tmp_path, "start")
+    secret = tmp_path / "secret.yaml"
+    secret.write_text("---\nhotstack_cloud_secrets:\n")
+    run(tmp_path, "clients", files=[str(secret)], users=["no-such-user"])
+    assert record(tmp_path)["client_files"] == {str(secret): None}
+    assert str(secret) not in record(tmp_path)["paths"]
 
 
 def test_switch_that_does_not_answer_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

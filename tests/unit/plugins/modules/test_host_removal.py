@@ -21,7 +21,7 @@ def _path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setattr(removal_traces, name, ())
     for name in ("texts", "session", "other_networks"):
         monkeypatch.setattr(removal_facts, name, lambda *_arguments: {})
-    monkeypatch.setattr(removal_facts, "secrets", lambda _subject: ())
+    monkeypatch.setattr(removal_facts, "secrets", lambda *_arguments: ())
     (tmp_path / "file").touch()
     (tmp_path / "data" / "mysql").mkdir(parents=True)
     records.write_section(f"{tmp_path}/data/runtime/created.json", "paths", {f"{tmp_path}/data": None})
