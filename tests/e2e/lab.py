@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -73,6 +74,14 @@ class Lab:
     def python(self, script: str, *arguments: str, timeout: float = 300) -> Any:
         """Run a Python script in the lab host and return the JSON that it prints."""
         return json.loads(self.run("/usr/bin/python3", "-", *arguments, data=script, timeout=timeout))
+
+    def openstacksdk(self, script: str, *arguments: str, folder: str = "", timeout: float = 300) -> Any:
+        """Run a Python script where openstacksdk is, a folder of the host too; return the JSON that it prints."""
+        client = self.run("cat", "/usr/local/bin/openstack")
+        image = next(word for word in shlex.split(client, comments=True) if word.startswith("localhost/hotstack-os-"))
+        command = ["podman", "run", "--rm", "--interactive", "--pull=never", "--network=host", "--log-driver=none"]
+        command += [f"--volume={path}:{path}:ro" for path in ("/etc/openstack", folder) if path]
+        return json.loads(self.run(*command, image, "python3", "-", *arguments, data=script, timeout=timeout))
 
     def deploy(self, *options: str, check: bool = True, timeout: float = 2400, playbook: str = "site") -> Play:
         """Deploy as a user does, or run another playbook of ours, with further options of ansible-playbook."""
