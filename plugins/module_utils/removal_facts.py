@@ -36,8 +36,8 @@ from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import 
     Unit,
 )
 
-# Files that are recorded with what is in them; none of ours comes near.
-LARGEST = 1024 * 1024
+# Files that are recorded with what is in them; even a long /etc/hosts does not come near.
+LARGEST = 32 * 1024 * 1024
 # What a shell returns for a command that is not there.
 ABSENT = 127
 # What firewall-cmd returns while firewalld does not run.
@@ -96,10 +96,20 @@ def describe(path: str) -> dict[str, Any] | None:
         known["link"] = os.readlink(path)
     elif stat.S_ISDIR(status.st_mode):
         known["entries"] = sorted(os.listdir(path))
-    elif stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-            known["content"] = file.read()
+    elif stat.S_ISREG(status.st_mode):
+        if status.st_size <= LARGEST:
+            with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+                known["content"] = file.read()
+        known.update({"xattrs": found} if (found := attributes(path)) else {})
     return known
+
+
+def attributes(path: str) -> dict[str, str]:
+    """Return the extended attributes of a file, access lists among them, where its file system has such things."""
+    try:
+        return {name: os.getxattr(path, name).hex() for name in sorted(os.listxattr(path))}
+    except OSError:
+        return {}
 
 
 def account_of(name: str) -> Account | None:

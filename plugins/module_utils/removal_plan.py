@@ -248,8 +248,11 @@ def system_files(subject: Subject, host: Host, record: Record) -> Iterator[Remov
         former = known.get(path)
         if former is None:
             yield Removal("file", path)
-        elif "content" in former and host.files.get(path) != former:
+        elif ("content" in former or "link" in former) and host.files.get(path) != former:
             yield Removal("former", path, "as it was", data=former)
+        elif "entries" in former:
+            new = set(host.files.get(path, {}).get("entries", ())) - set(former["entries"])
+            yield from (Removal("file", f"{path}/{name}") for name in sorted(new))
 
 
 def network(subject: Subject, host: Host, record: Record, files: Iterable[Removal]) -> Iterator[Removal]:
@@ -440,6 +443,9 @@ def unknown(subject: Subject, host: Host, record: Record) -> Iterator[str]:
         yield f"image {subject.base_image}, which container {host.base_user} uses"
     if subject.packages and PATHS not in record:
         yield "packages, as there is no record of those that a deployment installed"
+    for path, former in sorted(record.get(PATHS, {}).items()):
+        if former and not {"content", "link", "entries"} & set(former) and host.files.get(path, former) != former:
+            yield f"{path} as it is now, as it was too large to be recorded"
     for path, text in sorted(host.capabilities.items()):
         if CAPABILITY in text and path not in record.get(CAPABILITIES, {}):
             yield f"{text} of {path}, as there is no record of who gave it that"

@@ -116,22 +116,48 @@ def write_lines(removals: list[Removal]) -> None:
 
 
 def restore_text(path: str, text: str, known: Mapping[str, Any]) -> None:
-    """Give a file this text, its mode and its owner; one that is mounted over is written in place."""
-    mode = int(known["mode"], 8)
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    if removal_facts.mounts([path]) or any("\udc80" <= letter <= "\udcff" for letter in text):
-        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            os.fchown(file.fileno(), known["uid"], known["gid"])
-            os.fchmod(file.fileno(), mode)
-            file.write(text)
-    else:
-        write_text(path, text, mode, known["uid"], known["gid"])
+    """Give a file this text, its mode, its owner and its extended attributes.
+
+    It is written in place where something is mounted over it, or where only its owner's rights are at hand and its
+    group is one that these can't give.
+    """
+    mode, attributes = int(known["mode"], 8), known.get("xattrs") or removal_facts.attributes(path)
+    allowed = os.geteuid() == 0 or known["gid"] in (os.getegid(), *os.getgroups())
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        if removal_facts.mounts([path]) or not allowed or any("\udc80" <= letter <= "\udcff" for letter in text):
+            with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+                os.fchown(file.fileno(), known["uid"], known["gid"] if allowed else -1)
+                os.fchmod(file.fileno(), mode)
+                file.write(text)
+        else:
+            write_text(path, text, mode, known["uid"], known["gid"])
+    except OSError as error:
+        error.filename = path
+        raise
+    for name, value in attributes.items():
+        # What the system gives by itself, and a file system without such things.
+        with suppress(OSError):
+            os.setxattr(path, name, bytes.fromhex(value))
 
 
 def restore_files(removals: list[Removal]) -> None:
-    """Put back files that were there before."""
+    """Put back files and links that were there before."""
     for removal in removals:
-        restore_text(removal.name, removal.data["content"], removal.data)
+        if "link" in removal.data:
+            restore_link(removal.name, removal.data)
+        else:
+            restore_text(removal.name, removal.data["content"], removal.data)
+
+
+def restore_link(path: str, known: Mapping[str, Any]) -> None:
+    """Put back a link, in one step."""
+    temporary = f"{path}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(temporary)
+    os.symlink(known["link"], temporary)
+    os.lchown(temporary, known["uid"], known["gid"])
+    os.rename(temporary, path)
 
 
 def delete_files(removals: list[Removal]) -> None:

@@ -9,6 +9,7 @@ import pwd
 import subprocess
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -50,11 +51,21 @@ def test_a_missing_program_fails() -> None:
     assert facts.rows("no-such-program") == []
 
 
-def test_paths_are_described(tmp_path: Path) -> None:
+def test_attributes_are_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("os.listxattr", lambda _path: ["user.a"])
+    monkeypatch.setattr("os.getxattr", lambda _path, _name: b"\x01")
+    assert (facts.describe(f"{tmp_path}/file") or {})["xattrs"] == {"user.a": "01"}
+    monkeypatch.setattr("os.listxattr", mock.Mock(side_effect=OSError(95, "not supported")))
+    assert "xattrs" not in (facts.describe(f"{tmp_path}/file") or {"xattrs": ""})
+
+
+def test_paths_are_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_bytes(b"a\xff\r\n")
     (tmp_path / "file").chmod(0o640)
     (tmp_path / "link").symlink_to("file")
-    (tmp_path / "large").write_bytes(b" " * (facts.LARGEST + 1))
+    monkeypatch.setattr(facts, "LARGEST", 8)
+    (tmp_path / "large").write_bytes(b" " * 9)
     owner = {"uid": os.getuid(), "gid": os.getgid()}
     assert facts.describe(f"{tmp_path}/file") == {"mode": "0640", **owner, "content": "a\udcff\r\n"}
     link = facts.describe(f"{tmp_path}/link")

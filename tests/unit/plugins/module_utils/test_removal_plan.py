@@ -30,6 +30,7 @@ OURS = Account(
 THEIRS = Account(uid=990, comment="Somebody", shell="/bin/false", groups=("kvm", "video"), lingers=True)
 FORMER = {"comment": "Somebody", "shell": "/bin/false", "groups": ["video"], "lingers": False}
 FOLDER = {"mode": "0755", "uid": 0, "gid": 0, "entries": []}
+LINK = {"mode": "0777", "uid": 0, "gid": 0, "link": "/opt/theirs"}
 FILE = {"mode": "0644", "uid": 0, "gid": 0, "content": "before\n"}
 
 
@@ -141,12 +142,24 @@ def test_images_stay_if_they_are_to() -> None:
         ({"paths": {"/etc/hotstack-os": FILE}}, {**FILE, "content": "ours\n"}, ["file /etc/hotstack-os: as it was"]),
         ({"paths": {"/etc/hotstack-os": FILE}}, {**FILE, "mode": "0600"}, ["file /etc/hotstack-os: as it was"]),
         ({"paths": {"/etc/hotstack-os": FILE}}, FILE, []),
+        ({"paths": {"/etc/hotstack-os": LINK}}, FILE, ["file /etc/hotstack-os: as it was"]),
+        ({"paths": {"/etc/hotstack-os": LINK}}, LINK, []),
+        ({"paths": {"/etc/hotstack-os": FOLDER}}, {**FOLDER, "entries": ["a"]}, ["file /etc/hotstack-os/a"]),
     ],
-    ids=["unrecorded", "new", "changed", "another mode", "as before"],
+    ids=["unrecorded", "new", "changed", "another mode", "as before", "a link", "link as before", "a folder"],
 )
 @pytest.mark.parametrize("subject", [Subject(), ALL], ids=["uninstall", "clean"])
 def test_file_that_was_there_comes_back(subject: Subject, record: Any, now: Any, line: list[str]) -> None:
     assert said(subject, record, paths=("/etc/hotstack-os",), files={"/etc/hotstack-os": now}) == line
+
+
+def test_file_too_large_for_the_record_is_named() -> None:
+    large = {"mode": "0644", "uid": 0, "gid": 0}
+    record = {"paths": {"/etc/hotstack-os": large}}
+    host: dict[str, Any] = {"paths": ("/etc/hotstack-os",), "files": {"/etc/hotstack-os": FILE}}
+    assert said(ALL, record, **host) == []
+    assert kept(ALL, record, **host) == ["/etc/hotstack-os as it is now, as it was too large to be recorded"]
+    assert kept(ALL, record, files={"/etc/hotstack-os": large}) == []
 
 
 def test_shared_files_with_nothing_else_go() -> None:

@@ -247,6 +247,59 @@ def test_former_file_comes_back(tmp_path: Path) -> None:
     assert path.read_bytes() == b"a\xff\n"
 
 
+def test_former_link_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("ours")
+    act(Removal("former", str(path), data=known(link="/opt/theirs")))
+    assert os.readlink(path) == "/opt/theirs"
+    act(Removal("former", str(path), data=known(link="/opt/others")))
+    assert os.readlink(path) == "/opt/others"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_extended_attributes_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: bool) -> None:
+    path = tmp_path / "hosts"
+    path.write_text("ours\n")
+    values = {"user.a": b"1", "security.b": b"2"}
+    monkeypatch.setattr("os.listxattr", lambda _path: [] if recorded else list(values))
+    monkeypatch.setattr("os.getxattr", lambda _path, name: values[name])
+    told = mock.Mock(side_effect=[None, PermissionError(1, "not permitted")])
+    monkeypatch.setattr("os.setxattr", told)
+    xattrs = {"user.a": "31", "security.b": "32"}
+    act(Removal("lines", str(path), data={"text": "a\n", "former": known(xattrs=xattrs) if recorded else None}))
+    assert sorted(call.args for call in told.call_args_list) == [
+        (str(path), "security.b", b"2"),
+        (str(path), "user.a", b"1"),
+    ]
+
+
+@pytest.mark.parametrize("group", [4711, 4712])
+def test_group_that_the_owner_can_not_give_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int
+) -> None:
+    path = tmp_path / "clouds.yaml"
+    path.write_text("ours\n")
+    before = path.stat().st_ino
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("os.getegid", lambda: 4711)
+    monkeypatch.setattr("os.getgroups", list)
+    given = mock.Mock()
+    monkeypatch.setattr("os.fchown", given)
+    work.restore_text(str(path), "theirs\n", known(uid=1000, gid=group))
+    assert path.read_text() == "theirs\n"
+    assert given.call_args.args[1:] == (1000, 4711 if group == 4711 else -1)
+    assert (path.stat().st_ino == before) is (group == 4712)
+
+
+def test_file_that_can_not_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = f"{tmp_path}/clouds.yaml"
+    monkeypatch.setattr("os.fchown", mock.Mock(side_effect=PermissionError(1, "not permitted")))
+    with pytest.raises(PermissionError) as caught:
+        work.restore_text(path, "theirs\n", known())
+    assert caught.value.filename == path
+
+
 def test_files_go_with_what_is_in_them(tmp_path: Path) -> None:
     (tmp_path / "folder" / "below").mkdir(parents=True)
     (tmp_path / "folder" / "below" / "file").touch()
