@@ -463,6 +463,16 @@ def entries(paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return {path: tuple(sorted(os.listdir(path))) for path in paths if os.path.isdir(path) and not os.path.islink(path)}
 
 
+def check_settings(subject: Subject) -> None:
+    """Refuse settings under which the data of this host's deployment would be missed."""
+    try:
+        found = json.loads(readable(removal_traces.SETTINGS_FILE) or "{}")
+    except ValueError:
+        return
+    if text := removal_traces.elsewhere(subject, found):
+        raise FactsError(text)
+
+
 def read(subject: Subject, record: Record) -> Host:
     """Return all of it."""
     listed = rows("podman", "ps", "--all", "--external", "--format", "json")

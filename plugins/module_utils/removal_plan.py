@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,7 @@ from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import 
     PODMAN_TABLE,
     SESSION_UNIT,
     SETTINGS,
+    SETTINGS_FILE,
     SYSTEM_FOLDERS,
     TABLE,
     TABLES,
@@ -139,8 +141,9 @@ def plan(subject: Subject, host: Host, record: Record) -> Plan:
 
 
 def in_order(removals: Iterable[Removal]) -> list[Removal]:
-    """Return them with the data last: the record is in there, and a run that is cut short needs it again."""
-    return sorted(removals, key=lambda removal: removal.kind == "data")
+    """Return them with the settings and the data last: a run that is cut short needs them and the record again."""
+    last = os.path.dirname(SETTINGS_FILE)
+    return sorted(removals, key=lambda removal: 2 if removal.kind == "data" else int(removal.name == last))
 
 
 def services(subject: Subject, host: Host) -> Iterator[Removal]:

@@ -19,6 +19,16 @@ EXTERNAL_IDS, CAPABILITIES = "ovs_external_ids", "capabilities"
 # Files of clients that were written where nobody would look for them.
 CLIENT_FILES = "client_files"
 
+# What the last deployment noted of its settings, and those that say where its data is: the user, then `data_dirs`.
+SETTINGS_FILE = "/etc/hotstack-os/deployment.json"
+PLACES = (
+    "hotstack_os_user",
+    "hotstack_os_data_dir",
+    "hotstack_os_instances_dir",
+    "hotstack_os_volume_mounts_dir",
+    "hotstack_os_volumes_dir",
+)
+
 TARGET = "hotstack-os.target"
 SESSION_UNIT = "hotstack-os-libvirtd-session.service"
 TABLE = "inet hotstack_os"
@@ -249,3 +259,19 @@ def above(path: str) -> tuple[str, str]:
     """Return the folder of a file and the one that it is in, which may have been made for it."""
     folder = os.path.dirname(path)
     return folder, os.path.dirname(folder)
+
+
+def elsewhere(subject: Subject, deployed: Mapping[str, Any]) -> str:
+    """Say with which settings a deployment was made whose data these settings would miss; nothing if with these."""
+    meant = dict(zip(PLACES, (subject.user, *subject.data_dirs)))
+    other = {
+        name: value
+        for name, value in meant.items()
+        if name in deployed and os.path.normpath(str(deployed[name])) != os.path.normpath(value)
+    }
+    options = " ".join(f"-e {name}={deployed[name]}" for name in other)
+    return (
+        f"This host was deployed with other settings, and its data would be missed: add {options}, then run this again."
+        if other
+        else ""
+    )

@@ -79,6 +79,7 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Look, decide, remove."""
     choices = {name: params[name] for name in ("everything", "images", "packages")}
     subject = removal_spec.subject_of(params["traces"], **choices)
+    removal_facts.check_settings(subject)
     record = records.read(subject.record_file)
     plan = removal_plan.plan(subject, removal_facts.read(subject, record), record)
     if not check_mode:

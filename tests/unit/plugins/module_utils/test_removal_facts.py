@@ -437,3 +437,18 @@ def test_builds_before_the_first_deployment_are_not_of_others(tmp_path: Path, in
     known = facts.without_builds(facts.describe(str(tmp_path)))
     assert known == (None if kept is None else {**(facts.describe(str(tmp_path)) or {}), "entries": kept})
     assert facts.without_builds(None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "is_refused"), [("{", False), ("", False), ('{"hotstack_os_data_dir": "/srv"}', True)]
+)
+def test_settings_of_the_deployment_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, is_refused: bool
+) -> None:
+    (tmp_path / "deployment.json").write_text(text)
+    monkeypatch.setattr(removal_traces, "SETTINGS_FILE", f"{tmp_path}/deployment.json")
+    if is_refused:
+        with pytest.raises(facts.FactsError, match="add -e hotstack_os_data_dir=/srv, then"):
+            facts.check_settings(Subject())
+    else:
+        facts.check_settings(Subject())

@@ -44,6 +44,11 @@ def kept(subject: Subject, record: dict[str, Any] | None = None, **host: Any) ->
     return list(plan(subject, Host(**host), record or {}).kept)
 
 
+def test_settings_go_just_before_the_data() -> None:
+    host: dict[str, Any] = {"paths": ("/etc/hotstack-os", DATA), "images": ("a",)}
+    assert said(ALL, {"paths": {DATA: None}}, **host) == ["image a", "file /etc/hotstack-os", f"data in {DATA}"]
+
+
 @pytest.mark.parametrize("subject", [Subject(), ALL], ids=["uninstall", "clean"])
 def test_nothing_is_left_of_nothing(subject: Subject) -> None:
     assert plan(subject, Host(), {}) == removal_plan.Plan()

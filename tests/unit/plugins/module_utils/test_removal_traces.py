@@ -52,3 +52,18 @@ def test_names_in_the_data_directory_are_complete() -> None:
 )
 def test_names_in_folders_of_others(name: str, is_ours: bool) -> None:
     assert removal_traces.matches_any(name, removal_traces.FOLDER_NAMES) is is_ours
+
+
+@pytest.mark.parametrize(
+    ("deployed", "options"),
+    [
+        ({}, ""),
+        ({"hotstack_os_data_dir": "/var/lib/hotstack-os/", "hotstack_os_user": "hotstack"}, ""),
+        ({"hotstack_os_data_dir": "/srv/a", "hotstack_os_volumes_dir": "/b"}, "-e hotstack_os_data_dir=/srv/a,"),
+        ({"hotstack_os_user": "guests"}, "-e hotstack_os_user=guests,"),
+    ],
+    ids=["nothing noted", "the same", "another folder", "another user"],
+)
+def test_settings_of_another_deployment_are_refused(deployed: dict[str, str], options: str) -> None:
+    text = removal_traces.elsewhere(Subject(), deployed)
+    assert text.partition("missed: add ")[2] == (f"{options} then run this again." if options else "")

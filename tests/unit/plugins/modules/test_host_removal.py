@@ -22,6 +22,7 @@ def _path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("texts", "session", "other_networks"):
         monkeypatch.setattr(removal_facts, name, lambda *_arguments: {})
     monkeypatch.setattr(removal_facts, "secrets", lambda *_arguments: ())
+    monkeypatch.setattr(removal_traces, "SETTINGS_FILE", f"{tmp_path}/none")
     (tmp_path / "file").touch()
     (tmp_path / "data" / "mysql").mkdir(parents=True)
     records.write_section(f"{tmp_path}/data/runtime/created.json", "paths", {f"{tmp_path}/data": None})
@@ -80,6 +81,14 @@ def test_main_refuses_before_anything_goes(path: Path, monkeypatch: pytest.Monke
     with mock.patch.object(host_removal, "AnsibleModule", return_value=module), pytest.raises(SystemExit):
         host_removal.main()
     assert module.fail_json.call_args.kwargs["msg"] == "It is down."
+    assert (path / "file").exists()
+
+
+def test_other_settings_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path / "deployment.json").write_text('{"hotstack_os_data_dir": "/srv"}')
+    monkeypatch.setattr(removal_traces, "SETTINGS_FILE", f"{path}/deployment.json")
+    with pytest.raises(removal_facts.FactsError, match="hotstack_os_data_dir=/srv"):
+        run(path, everything=True)
     assert (path / "file").exists()
 
 
