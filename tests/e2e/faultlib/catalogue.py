@@ -210,12 +210,12 @@ def use(ground: Ground) -> None:
     """Let a volume come to a guest and go again: Nova, Cinder, libvirt and the guest work together as before."""
     lab = ground.lab
     guest = ground.guests["from-image"]
-    openstack(lab, "volume", "create", "--size", "1", "faults")
-    state = ("volume", "show", "faults", "-f", "value", "-c", "status")
+    volume = openstack(lab, "volume", "create", "--size", "1", "faults", "-f", "value", "-c", "id")
+    state = ("volume", "show", volume, "-f", "value", "-c", "status")
     lab.wait(lambda: openstack(lab, *state) == "available", "the volume is available", 60)
-    guest.attach("faults")
-    guest.detach("faults")
-    openstack(lab, "volume", "delete", "faults")
+    guest.attach(volume)
+    guest.detach(volume)
+    openstack(lab, "volume", "delete", volume)
 
 
 def signal(unit: str) -> str:
