@@ -20,15 +20,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-from . import diagnosis, status_cloud, status_text
+from . import diagnosis, status_cloud, status_readers, status_text
 from .diagnosis import Item, Outcome
 from .secret_masks import Masker, secrets_in_clouds
 from .status_report import Report, causes
 
 WORKERS = 4
-# Files that hold nothing but a secret, below the data directory.
-KEY_FILES = ("keystone/fernet-keys", "keystone/credential-keys", "rabbitmq/.erlang.cookie")
+# The most seconds for all of it together, whatever hangs.
+TOTAL = 90.0
 LAST_WORDS = 12
+NO_TIME = "no time was left for it"
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 
@@ -48,7 +49,7 @@ def read_secrets(settings: Mapping[str, Any]) -> dict[str, str]:
     for path in files_below(os.path.dirname(settings["clouds_file"])):
         with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
             found.update(secrets_in_clouds(file.read(), os.path.basename(path)))
-    for key in KEY_FILES:
+    for key in status_readers.KEY_FILES:
         for path in files_below(os.path.join(settings["hotstack_os_data_dir"], key)):
             with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
                 found[path] = file.read().strip()
@@ -129,6 +130,7 @@ class Diagnosis:
 
     def __init__(self, settings: Mapping[str, Any], report: Report, seconds: float) -> None:
         self.settings, self.report, self.seconds = settings, report, seconds
+        self.end = time.monotonic() + TOTAL
         self.mask = Masker(read_secrets(settings))
         try:
             user = pwd.getpwnam(settings["hotstack_os_user"])
@@ -165,6 +167,8 @@ class Diagnosis:
         items += [
             Item(f"libvirt/log/{os.path.basename(path)}", path=path, limit=2**18) for path in files_below(self.logs)
         ]
+        # Podman waits for one lock: if it hangs, all that asks it does, and the rest is here by then.
+        items.sort(key=lambda item: item.command[:1] == ("podman",))
         with ThreadPoolExecutor(WORKERS) as pool:
             jobs = [pool.submit(self.collect, archive, item) for item in items]
             jobs += [pool.submit(self.ask_apis, archive), pool.submit(self.ask_guests, archive)]
@@ -176,8 +180,12 @@ class Diagnosis:
 
     def collect(self, archive: Archive, item: Item) -> None:
         """Collect one thing."""
-        text, remark = read(item) if item.path else run(item, self.seconds)
-        archive.add(item.name, text, remark)
+        archive.add(item.name, *(read(item) if item.path else self.run(item, self.seconds)))
+
+    def run(self, item: Item, seconds: float) -> tuple[str, str]:
+        """Run a command in the time that is left."""
+        left = self.end - time.monotonic()
+        return run(item, min(seconds, left)) if left > 0 else ("", NO_TIME)
 
     def ask_apis(self, archive: Archive) -> None:
         """Collect what the APIs list."""
@@ -189,6 +197,9 @@ class Diagnosis:
             archive.add("openstack", "", f"the APIs give nothing: {error}")
             return
         for name, (service, path) in diagnosis.LISTS.items():
+            if time.monotonic() > self.end:
+                archive.add(f"openstack/{name}.json", "", NO_TIME)
+                continue
             try:
                 archive.add(f"openstack/{name}.json", json.dumps(session.get(service, path), indent=2))
             except status_cloud.CloudError as error:
@@ -197,7 +208,9 @@ class Diagnosis:
     def ask_guests(self, archive: Archive) -> None:
         """Collect what libvirt knows of each guest."""
         connect = f"--connect=qemu:///session?socket=/run/user/{self.uid}/libvirt/libvirt-sock"
-        names, _remark = run(Item("", command=("virsh", "--quiet", connect, "list", "--all", "--name")), self.seconds)
+        names, _remark = self.run(
+            Item("", command=("virsh", "--quiet", connect, "list", "--all", "--name")), self.seconds
+        )
         for name in names.partition("\n--- errors")[0].split():
             self.collect(archive, Item(f"libvirt/{name}.xml", command=("virsh", connect, "dumpxml", name)))
 
@@ -214,7 +227,7 @@ class Diagnosis:
                     "--output=cat",
                     "--no-pager",
                 )
-                text = run(Item("", command=(*command, "--quiet")), self.seconds / 2)[0].strip()
+                text = self.run(Item("", command=(*command, "--quiet")), self.seconds / 2)[0].strip()
                 if text:
                     found[line.name] = text
         return found

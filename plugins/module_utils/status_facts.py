@@ -152,6 +152,8 @@ class FileMode:
     path: str
     mode: int | None
     owner: str = "root"
+    # Who should own it.
+    wanted: str = "root"
 
 
 @dataclass(frozen=True)

@@ -61,15 +61,14 @@ def mode_lines(settings: Settings, facts: Facts) -> Iterator[Line]:
                 bad = True
                 yield Line(HOST, file.path, "missing", "the file is not there", SITE)
             continue
-        # The groups are the services'.
-        allowed = 0o750 if config else 0o600
         cause, command = "", ""
-        if file.owner != "root":
-            cause, command = f"it belongs to {file.owner}, not to root", f"chown root {file.path}"
-        elif file.mode & ~allowed:
+        if file.owner != file.wanted:
+            cause, command = f"it belongs to {file.owner}, not to {file.wanted}", f"chown {file.wanted} {file.path}"
+        # The groups of configuration are the services', which read it.
+        elif file.mode & (0o027 if config else 0o077):
             who = "others" if file.mode & 0o007 else "its group"
-            cause = f"{who} may use it"
-            command = f"chmod {'o=' if config else 'u=rw,go='} {file.path}"
+            cause = f"{who} may {'write' if config and not file.mode & 0o007 else 'use'} it"
+            command = f"chmod {'g-w,o=' if config else 'go='} {file.path}"
         if cause:
             bad = True
             yield Line(HOST, file.path, f"mode {file.mode:04o}", cause, command)

@@ -47,6 +47,10 @@ UNIT_PROPERTIES = (
 TIMEX, TIME_ERROR = 512, 5
 SYSTEM_ID_FILE = "/etc/openvswitch/system-id.conf"
 CAPABILITY = "cap_net_admin"
+# The secret of the application credential, beside the clouds of root.
+APPLICATION_CREDENTIAL = "cloud-secret.yaml"
+# Files that hold nothing but a secret, below the data directory.
+KEY_FILES = ("keystone/fernet-keys", "keystone/credential-keys", "rabbitmq/.erlang.cookie")
 # What podman itself says in a unit's journal: the id of a container, and remarks on its own work.
 OF_PODMAN = re.compile(r"[0-9a-f]{64}$|time=\"|\s*$")
 CELLS = (
@@ -320,8 +324,9 @@ class Reader:
 
     def disks(self) -> None:
         """Look at the room on file systems."""
-        paths = [self.setting(name) for name in ("data_dir", "instances_dir", "volumes_dir")]
-        for path in dict.fromkeys([*paths, "/var/lib/containers", "/var/log", "/"]):
+        names = ("data_dir", "instances_dir", "volume_mounts_dir", "volumes_dir", "build_cache_dir")
+        paths = [*map(self.setting, names), self.settings["image_cache"], "/var/lib/containers", "/var/log", "/"]
+        for path in dict.fromkeys(paths):
             if os.path.isdir(path):
                 room = os.statvfs(path)
                 self.facts.disks.append(
@@ -338,10 +343,18 @@ class Reader:
     def modes(self) -> None:
         """Look at what holds secrets."""
         config = self.setting("config_dir")
-        paths = [self.setting("credentials_file"), self.settings["clouds_file"], self.setting("record_file"), config]
+        clouds = self.settings["clouds_file"]
+        paths = [
+            self.setting("credentials_file"),
+            clouds,
+            os.path.join(os.path.dirname(clouds), APPLICATION_CREDENTIAL),
+        ]
+        paths += [self.setting("record_file"), config]
         for folder, _folders, names in os.walk(config):
             paths += [os.path.join(folder, name) for name in names]
         self.facts.modes = [mode_of(path) for path in paths]
+        for key in KEY_FILES:
+            self.facts.modes += keys_below(os.path.join(self.setting("data_dir"), key))
 
     def clock(self) -> None:
         """Ask the kernel."""
@@ -412,14 +425,28 @@ def file_problem(path: str, bits: int) -> str:
     return "" if there.permitted & bits == bits and there.effective else f"{path} lacks the capability {CAPABILITY}"
 
 
-def mode_of(path: str) -> status_facts.FileMode:
+def mode_of(path: str, wanted: str = "root") -> status_facts.FileMode:
     """Return who may read a file."""
     try:
         status = os.stat(path)
     except FileNotFoundError:
         return status_facts.FileMode(path, None)
+    return status_facts.FileMode(path, stat.S_IMODE(status.st_mode), name_of(status.st_uid), wanted)
+
+
+def name_of(uid: int) -> str:
+    """Return the name of a user, or its number: users of images have no name on the host."""
     try:
-        owner = pwd.getpwuid(status.st_uid).pw_name
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        owner = str(status.st_uid)
-    return status_facts.FileMode(path, stat.S_IMODE(status.st_mode), owner)
+        return str(uid)
+
+
+def keys_below(path: str) -> list[status_facts.FileMode]:
+    """Return who may read a service's key, or its folder of keys; the folder says which user the service has."""
+    folder = path if os.path.isdir(path) else os.path.dirname(path)
+    if not os.path.exists(path):
+        return []
+    owner = name_of(os.stat(folder).st_uid)
+    names = sorted(os.listdir(path)) if folder == path else []
+    return [mode_of(each, owner) for each in (path, *(os.path.join(path, name) for name in names))]

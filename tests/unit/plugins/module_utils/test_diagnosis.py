@@ -200,6 +200,34 @@ def test_every_service_is_collected(settings: dict[str, Any]) -> None:
     assert not [item for item in items if settings["hotstack_os_credentials_file"] in (item.path, *item.command)]
 
 
+def test_podman_hangs(settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that asks it comes last, and ends with the time for all."""
+    monkeypatch.setattr(diagnosis_archive, "TOTAL", 0.5)
+    asked: list[tuple[str, float]] = []
+
+    def hang(item: Item, seconds: float) -> tuple[str, str]:
+        asked.append((item.command[0], seconds))
+        if item.command[0] == "podman":
+            time.sleep(seconds)
+            return "", f"it did not end within {seconds:.0f} s"
+        return "", ""
+
+    monkeypatch.setattr(diagnosis_archive, "run", hang)
+    began = time.monotonic()
+    texts = contents(diagnosis_archive.Diagnosis(settings, BROKEN, 5).write(str(tmp_path)))
+    assert time.monotonic() - began < 5
+    assert all(0 < seconds <= 0.5 for _program, seconds in asked)
+    first = [program for program, _seconds in asked].index("podman")
+    collected = [item for item in diagnosis.items(settings, 0, []) if item.command and item.command[0] != "podman"]
+    assert first >= len(collected) - diagnosis_archive.WORKERS
+    assert "services/tables.txt no time was left for it" in " ".join(texts[diagnosis.FIRST_PAGE].split())
+
+
+def test_version_is_that_of_the_collection() -> None:
+    galaxy = Path(__file__).resolve().parents[4] / "galaxy.yml"
+    assert f"\nversion: {diagnosis.VERSION}\n" in galaxy.read_text()
+
+
 @pytest.mark.parametrize(
     ("name", "safe"),
     [("a/b.txt", "a/b.txt"), ("/../a b/*", "a_b/_"), ("..", "_"), ("libvirt/x;y.xml", "libvirt/x_y.xml")],
@@ -215,7 +243,7 @@ def test_first_page(settings: dict[str, Any]) -> None:
         Outcome("x", 9),
     ]
     page = diagnosis.first_page(settings, BROKEN, outcomes, {"mariadb": "no space\nbye"}, 0.0)
-    assert page.startswith("OpenStack 2025.2 on node, 1970-01-01 00:00:00 UTC\n")
+    assert page.startswith("OpenStack 2025.2 on node, 1970-01-01 00:00:00 UTC\nby hotstack.os ")
     assert "   These need it: keystone.\n   Next: systemctl start hotstack-os-mariadb\n" in page
     assert "   It said last:\n   | no space\n   | bye\n" in page
     assert "ovs/show.txt  it did not end within 5 s\n" in page

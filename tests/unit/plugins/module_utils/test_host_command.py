@@ -113,6 +113,8 @@ def test_settings_that_the_command_reads_are_written() -> None:
     read |= set(re.findall(r'"(?!hotstack_os_)(\w+_dir)"', text))
     assert "services" in read
     assert {f"hotstack_os_{name}" for name in read} <= set(variables["__host_command_settings"])
+    more = set(re.findall(r"""settings\[["'](?!hotstack_os_)(\w+)["']\]""", text))
+    assert more == set(variables["__host_command_more"])
 
 
 def test_workers_are_on_the_map() -> None:

@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
-import pytest
-from small_deployment import GIB, Break, broken, fails, field
+import stat
+import subprocess
+from pathlib import Path
 
+import pytest
+from small_deployment import GIB, SETTINGS, Break, broken, fails, field, good
+
+from ansible_collections.hotstack.os.plugins.module_utils import status_host
 from ansible_collections.hotstack.os.plugins.module_utils.status_facts import Clock, Disk, FileMode
 
 # What is broken; the name of the line, a part of its cause, a part of its command.
@@ -21,11 +26,11 @@ CASES: dict[str, tuple[Break, str, str, str]] = {
     "disks": (fails("disks"), "disk", "no answer", "df"),
     "credentials for all": (
         *(field("modes", [FileMode("/data/credentials.json", 0o644)]), "/data/credentials.json"),
-        *("others may use it", "chmod u=rw,go= /data/credentials.json"),
+        *("others may use it", "chmod go= /data/credentials.json"),
     ),
     "credentials for the group": (
         *(field("modes", [FileMode("/data/credentials.json", 0o640)]), "/data/credentials.json"),
-        *("its group may use it", "chmod u=rw,go= /data/credentials.json"),
+        *("its group may use it", "chmod go= /data/credentials.json"),
     ),
     "credentials of somebody": (
         *(field("modes", [FileMode("/data/credentials.json", 0o600, "joe")]), "/data/credentials.json"),
@@ -37,7 +42,14 @@ CASES: dict[str, tuple[Break, str, str, str]] = {
     ),
     "open configuration": (
         *(field("modes", [FileMode("/data/runtime/config/a/a.conf", 0o644)]), "/data/runtime/config/a/a.conf"),
-        *("others", "chmod o= /data/runtime/config/a/a.conf"),
+        *("others", "chmod g-w,o= /data/runtime/config/a/a.conf"),
+    ),
+    "key of another": (
+        *(
+            field("modes", [FileMode("/data/keystone/fernet-keys/0", 0o600, "joe", "42411")]),
+            "/data/keystone/fernet-keys/0",
+        ),
+        *("belongs to joe, not to 42411", "chown 42411"),
     ),
     "modes": (fails("modes"), "files with secrets", "no answer", "site"),
     "clock unsynchronised": (
@@ -57,3 +69,31 @@ def test_one_thing_is_broken(change: Break, name: str, cause: str, command: str)
     found = broken(change, name)
     assert cause in found.cause
     assert command in found.command
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "cause", "cured"),
+    [
+        ("config/a.conf", 0o660, "its group may write it", 0o640),
+        ("config/a.conf", 0o620, "its group may write it", 0o600),
+        ("config/a.conf", 0o664, "others may use it", 0o640),
+        ("config/a.conf", 0o641, "others may use it", 0o640),
+        ("credentials.json", 0o640, "its group may use it", 0o600),
+        ("credentials.json", 0o777, "others may use it", 0o700),
+        ("key", 0o440, "its group may use it", 0o400),
+    ],
+)
+def test_the_command_cures(tmp_path: Path, name: str, mode: int, cause: str, cured: int) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    path.chmod(mode)
+    facts, settings = good(), {**SETTINGS, "hotstack_os_config_dir": str(tmp_path / "config")}
+    facts.modes = [FileMode(str(path), mode)]
+    [line] = status_host.mode_lines(settings, facts)
+    assert line.cause == cause
+    subprocess.run(line.command, shell=True, check=True)
+    assert stat.S_IMODE(path.stat().st_mode) == cured
+    facts.modes = [FileMode(str(path), cured)]
+    [line] = status_host.mode_lines(settings, facts)
+    assert line.good

@@ -126,6 +126,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: dict[str, 
         },
         "hotstack_os_addresses": {"haproxy": "192.0.2.9"},
         "hotstack_os_auth_url": "http://keystone",
+        "hotstack_os_build_cache_dir": str(tmp_path / "builds"),
         "hotstack_os_config_dir": str(config),
         "hotstack_os_credentials_file": str(tmp_path / "credentials.json"),
         "hotstack_os_data_dir": str(tmp_path),
@@ -138,6 +139,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: dict[str, 
         "hotstack_os_volume_mounts_dir": str(tmp_path),
         "hotstack_os_volumes_dir": str(tmp_path),
         "clouds_file": str(tmp_path / "clouds.yaml"),
+        "image_cache": str(tmp_path / "images"),
     }
     return status_readers.Reader(settings, 1000.0, 3.0)
 
@@ -152,6 +154,13 @@ class FakeSession:
 
 
 def test_all_facts(reader: status_readers.Reader, tmp_path: Path) -> None:
+    keys = tmp_path / "keystone/fernet-keys"
+    for folder in ("builds", "images", "keystone/fernet-keys", "rabbitmq"):
+        (tmp_path / folder).mkdir(parents=True)
+    keys.chmod(0o700)
+    (keys / "0").touch(mode=0o600)
+    (tmp_path / "rabbitmq/.erlang.cookie").touch(mode=0o400)
+    (tmp_path / "cloud-secret.yaml").touch(mode=0o600)
     facts = reader.read()
     assert facts.errors == {"agents of cinder": "status 503"}
     assert facts.units["hotstack-os-keystone.service"].active == "active"
@@ -177,10 +186,15 @@ def test_all_facts(reader: status_readers.Reader, tmp_path: Path) -> None:
     assert facts.tables == ["table inet hotstack_os"]
     assert facts.names == {"dns": "192.0.2.1", "hosts": "address of keystone.cloud.example"}
     assert facts.entries == {"public": False, "direct": True}
-    assert str(tmp_path) in [disk.path for disk in facts.disks]
+    assert {str(tmp_path), str(tmp_path / "builds"), str(tmp_path / "images")} <= {disk.path for disk in facts.disks}
     modes = {file.path: file.mode for file in facts.modes}
     assert modes[str(tmp_path / "clouds.yaml")] is None
     assert modes[str(tmp_path / "config/keystone/a.conf")] == 0o640
+    assert modes[str(tmp_path / "cloud-secret.yaml")] == 0o600
+    own = {file.path: (file.mode, file.owner) for file in facts.modes if file.wanted == file.owner == USER}
+    assert own[str(keys)] == (0o700, USER)
+    assert own[str(keys / "0")] == (0o600, USER)
+    assert own[str(tmp_path / "rabbitmq/.erlang.cookie")] == (0o400, USER)
     assert facts.clock
     assert facts.clock.written == 1000.0
 

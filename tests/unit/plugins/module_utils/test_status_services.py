@@ -151,4 +151,4 @@ def test_mode_is_why_a_configuration_differs() -> None:
     facts.modes = [FileMode(path, 0o644)]
     facts.unit_files["keystone"] = UnitFile("d1", True, {}, (path,))
     line = next(line for line in bad(facts) if line.name == "keystone")
-    assert (line.command, line.follows) == (f"chmod o= {path}", path)
+    assert (line.command, line.follows) == (f"chmod g-w,o= {path}", path)
