@@ -403,6 +403,21 @@ def definitions(subject: Subject) -> tuple[str, ...]:
     return tuple(sorted(path for path in found if not os.path.basename(path).startswith(removal_traces.GUEST)))
 
 
+def foreign(subject: Subject, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the domains and the containers of others, those of other users too."""
+    others = [home for home in homes() if home != subject.home]
+    patterns = [*removal_traces.DOMAINS, *(f"{home}/{removal_traces.DEFINITIONS[0]}" for home in others)]
+    domains = {os.path.basename(path).removesuffix(".xml") for pattern in patterns for path in glob.glob(pattern)}
+    rootless = {
+        f"of {home}"
+        for home in others
+        for path in glob.glob(f"{home}/{removal_traces.ROOTLESS}")
+        if readable(path).strip() not in ("", "[]", "null")
+    }
+    domains |= {os.path.basename(path).removesuffix(".xml") for path in definitions(subject)}
+    return {"domain": tuple(sorted(domains)), "container": tuple(sorted({*names, *rootless}))}
+
+
 def addresses(subject: Subject) -> tuple[str, ...]:
     """Return our addresses on the bridge that has them."""
     if not os.path.exists(f"/sys/class/net/{subject.bridges[-1]}"):
@@ -493,7 +508,7 @@ def read(subject: Subject, record: Record) -> Host:
     if not subject.everything:
         return Host(**host)
     base = image_id(subject.base_image)
-    asked = told_switch(subject, record, host["paths"])
+    asked = subject.packages or told_switch(subject, record, host["paths"])
     account = account_of(subject.user)
     manager = service_units.Manager(pwd.getpwnam(subject.user) if account else None)
     firewall = answer("firewall-cmd", "--get-zones", none={NOT_RUNNING}).split()
@@ -523,6 +538,7 @@ def read(subject: Subject, record: Record) -> Host:
         mounts=mounts(subject.data_dirs),
         capabilities=capabilities(),
         packages=installed_packages() if subject.packages else (),
+        foreign=foreign(subject, used.values()) if subject.packages else {},
     )
 
 

@@ -18,6 +18,7 @@ from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import 
     DATA_MARKS,
     DATA_NAMES,
     EXTERNAL_IDS,
+    FAMILIES,
     FOLDER_NAMES,
     FORWARDING,
     GROUPS,
@@ -134,7 +135,7 @@ def plan(subject: Subject, host: Host, record: Record) -> Plan:
     removals += reloads(removals)
     if subject.everything:
         removals += states(subject, host, record)
-        removals += packages(host, record) if subject.packages else []
+        removals += packages(subject, host, record) if subject.packages else []
         kept += unknown(subject, host, record)
     kept += [f"container {name}, which is not ours, with what it uses of ours" for name in host.others]
     return Plan(tuple(in_order(removals)), tuple(kept))
@@ -414,7 +415,7 @@ def reloads(removals: Iterable[Removal]) -> Iterator[Removal]:
 
 def states(subject: Subject, host: Host, record: Record) -> Iterator[Removal]:
     """Yield units of the distribution that did not run at the first run, where nobody else needs them now."""
-    foreign = [name for name, bridge in host.switch.bridges.items() if name not in subject.bridges or not bridge.marked]
+    foreign = foreign_bridges(subject, host, record)
     for name, former in sorted(record.get(UNITS, {}).items()):
         now = host.states.get(name)
         if now is None or former is None or foreign:
@@ -430,9 +431,31 @@ def capabilities(host: Host, record: Record) -> Iterator[Removal]:
             yield Removal("capability", path, CAPABILITY)
 
 
-def packages(host: Host, record: Record) -> Iterator[Removal]:
-    """Yield the packages that the first run installed."""
-    for name in sorted(set(record.get(PACKAGES, {})) & set(host.packages)):
+def needed(subject: Subject, host: Host, record: Record) -> dict[str, str]:
+    """Return the packages that the first run installed and that others need by now, each with what needs it."""
+    foreign = {**host.foreign, "bridge": foreign_bridges(subject, host, record)}
+    return {
+        name: f"{kind} {foreign[kind][0]}"
+        for name in set(record.get(PACKAGES, {})) & set(host.packages)
+        for kind, patterns in FAMILIES.items()
+        if foreign.get(kind) and matches_any(name, patterns)
+    }
+
+
+def foreign_bridges(subject: Subject, host: Host, record: Record) -> tuple[str, ...]:
+    """Return the bridges of others, as they are and as they were."""
+    former = record.get(BRIDGES, {})
+    return tuple(
+        name
+        for name, bridge in sorted(host.switch.bridges.items())
+        if name not in subject.bridges or not (bridge.marked or former.get(name, "") is None)
+    )
+
+
+def packages(subject: Subject, host: Host, record: Record) -> Iterator[Removal]:
+    """Yield the packages that the first run installed and that nobody else needs now."""
+    stay = needed(subject, host, record)
+    for name in sorted(set(record.get(PACKAGES, {})) & set(host.packages) - set(stay)):
         yield Removal("package", name)
 
 
@@ -444,6 +467,10 @@ def unknown(subject: Subject, host: Host, record: Record) -> Iterator[str]:
         yield f"{subject.build_cache}, which was put where downloads of builds outlive a deployment"
     if subject.images and host.base_user and subject.base_image in record.get(IMAGES, {}):
         yield f"image {subject.base_image}, which container {host.base_user} uses"
+    stay = needed(subject, host, record) if subject.packages else {}
+    for reason in sorted(set(stay.values())):
+        names = sorted(name for name in stay if stay[name] == reason)
+        yield f"packages {', '.join(names)}, as {reason} of somebody else needs them"
     if subject.packages and PATHS not in record:
         yield "packages, as there is no record of those that a deployment installed"
     for path, former in sorted(record.get(PATHS, {}).items()):

@@ -65,6 +65,19 @@ SYSTEM_FILES = (
     "/usr/local/sbin/hotstack-os",
     CLIENT,
 )
+# Packages that stay while somebody else has such things.
+FAMILIES = {
+    "bridge": ("openvswitch*", "python3-openvswitch*"),
+    "domain": ("libvirt*", "qemu*", "ovmf*", "edk2-*", "seabios*", "ipxe*"),
+    "container": (
+        *("podman*", "buildah*", "crun*", "runc*", "conmon*", "netavark*", "aardvark-dns*", "containers-common*"),
+        *("golang-github-containers-*", "nftables*", "catatonit*", "fuse-overlayfs*", "passt*", "uidmap*"),
+    ),
+}
+# Where libvirt keeps the domains of the system, defined or running.
+DOMAINS = ("/etc/libvirt/qemu/*.xml", "/etc/libvirt/lxc/*.xml", "/run/libvirt/qemu/*.xml")
+# Where podman keeps the containers of a user.
+ROOTLESS = ".local/share/containers/storage/*-containers/containers.json"
 # What is ours only with this text in it: somebody else may have a file of that name.
 MARKS = {
     CLIENT: "# Made by hotstack.os",
@@ -242,6 +255,7 @@ class Host:
     mounts: Mapping[str, str] = field(default_factory=dict)  # below the data, each with its root in its file system
     capabilities: Mapping[str, str] = field(default_factory=dict)
     packages: tuple[str, ...] = ()  # installed
+    foreign: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # domains and containers of others, if asked
 
 
 def matches(path: str, pattern: str) -> bool:

@@ -399,12 +399,23 @@ def remove_packages(removals: list[Removal]) -> None:
             extra = would_remove(must("apt-get", *options, "--simulate", "purge", "--", *names)) - set(names)
         if extra:
             raise RemovalError(f"Packages stay, because these need some of them: {', '.join(sorted(extra))}.")
+        if not names:
+            return
         must("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options, "purge", "--", *names)
     else:
-        extra = {line.split()[-1] for line in run("rpm", "--erase", "--test", *names).stderr.splitlines()[1:]}
-        if extra:
-            raise RemovalError(f"Packages stay, because others need some of them: {', '.join(sorted(extra))}.")
-        must("rpm", "--erase", *names)
+        while names and (wanted := needed_by_others(run("rpm", "--erase", "--test", *names).stderr)):
+            providers = [run("rpm", "--query", "--whatprovides", "--queryformat=%{NAME}\\n", what) for what in wanted]
+            stay = {name for found in providers if found.returncode == 0 for name in found.stdout.split()}
+            if not stay & set(names):
+                raise RemovalError(f"Packages stay, because others need some of them: {', '.join(sorted(wanted))}.")
+            names = [name for name in names if name not in stay]
+        if names:
+            must("rpm", "--erase", *names)
+
+
+def needed_by_others(text: str) -> set[str]:
+    """Return what packages that stay need of those that would go, from what rpm says in a test."""
+    return set(re.findall(r"^\t(\S+).* is needed by ", text, re.MULTILINE))
 
 
 def would_remove(text: str) -> set[str]:

@@ -452,3 +452,22 @@ def test_settings_of_the_deployment_count(
             facts.check_settings(Subject())
     else:
         facts.check_settings(Subject())
+
+
+def test_domains_and_containers_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = tmp_path / "etc"
+    for path in (
+        system / "foreign.xml",
+        tmp_path / "a/.config/libvirt/qemu/by-hand.xml",
+        tmp_path / "ours/.config/libvirt/qemu/notapet-1.xml",
+        tmp_path / "a/.local/share/containers/storage/overlay-containers/containers.json",
+    ):
+        path.parent.mkdir(parents=True)
+        path.write_text('[{"id": "1"}]')
+    monkeypatch.setattr(removal_traces, "DOMAINS", (f"{system}/*.xml",))
+    monkeypatch.setattr(facts, "homes", lambda: [f"{tmp_path}/a", f"{tmp_path}/ours"])
+    subject = Subject(home=f"{tmp_path}/ours")
+    expected = {"domain": ("by-hand", "foreign"), "container": ("b", f"of {tmp_path}/a")}
+    assert facts.foreign(subject, ["b"]) == expected
+    (tmp_path / "a/.local/share/containers/storage/overlay-containers/containers.json").write_text("[]")
+    assert facts.foreign(subject, [])["container"] == ()

@@ -574,3 +574,36 @@ def test_packages_go_that_were_installed() -> None:
     assert kept(subject, packages=("podman",)) == [
         "packages, as there is no record of those that a deployment installed"
     ]
+
+
+@pytest.mark.parametrize(
+    ("host", "goes", "stays"),
+    [
+        ({}, ["libvirt-daemon", "openvswitch-switch", "podman"], []),
+        (
+            {"foreign": {"domain": ("x",)}},
+            ["openvswitch-switch", "podman"],
+            ["libvirt-daemon, as domain foreign"],
+        ),
+        ({"foreign": {"container": ("a", "b")}}, ["libvirt-daemon", "openvswitch-switch"], ["podman, as container a"]),
+        (
+            {"switch": Switch({"br-int": Bridge()})},
+            ["libvirt-daemon", "podman"],
+            ["openvswitch-switch, as bridge br-int"],
+        ),
+        (
+            {"switch": Switch({"hot-ex": Bridge()})},
+            ["libvirt-daemon", "podman"],
+            ["openvswitch-switch, as bridge hot-ex"],
+        ),
+    ],
+    ids=["nobody", "a domain", "containers", "a bridge", "a bridge of our name"],
+)
+def test_packages_that_others_need_stay(host: dict[str, Any], goes: list[str], stays: list[str]) -> None:
+    subject = Subject(everything=True, packages=True)
+    names = ("libvirt-daemon", "openvswitch-switch", "podman")
+    record = {"paths": {}, "packages": dict.fromkeys(names), "ovs_bridges": {"hot-int": None}}
+    found = {"packages": (*names, "vim"), **host}
+    removals = plan(subject, Host(**found), record).removals
+    assert [removal.name for removal in removals if removal.kind == "package"] == goes
+    assert kept(subject, record, **found) == [f"packages {text} of somebody else needs them" for text in stays]

@@ -417,6 +417,26 @@ def test_packages_of_rpm(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _name: None)
     act(Removal("package", "a"))
     assert tools.told == ["rpm --erase --test a", "rpm --erase a"]
-    tools.answers = {"rpm --erase --test": "error: Failed dependencies:\n\ta is needed by (installed) theirs-1\n"}
-    with pytest.raises(work.RemovalError, match="need some of them: theirs-1"):
+
+
+def test_packages_of_rpm_that_others_need_stay(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _name: None)
+    needed = "error: Failed dependencies:\n\tliba.so()(64bit) is needed by (installed) theirs-1\n"
+    tools.answers = {"rpm --erase --test a b": needed, "rpm --query --whatprovides": "a\n"}
+    act(Removal("package", "a"), Removal("package", "b"))
+    assert tools.told == [
+        "rpm --erase --test a b",
+        "rpm --query --whatprovides --queryformat=%{NAME}\\n liba.so()(64bit)",
+        "rpm --erase --test b",
+        "rpm --erase b",
+    ]
+    tools.answers = {"rpm --erase --test": needed, "rpm --query": "other\n"}
+    with pytest.raises(work.RemovalError, match=r"need some of them: liba.so\(\)\(64bit\)"):
         act(Removal("package", "a"))
+
+
+def test_no_package_is_left_to_go(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    tools.answers = {f"{APT} --simulate purge -- a": "Purg a [1]\nRemv theirs [1]\n"}
+    act(Removal("package", "a"))
+    assert "DEBIAN_FRONTEND" not in " ".join(tools.told)
