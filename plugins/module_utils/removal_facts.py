@@ -332,7 +332,7 @@ def client_files(home: str) -> tuple[str, ...]:
 
 def before_clients(record: Record, files: Iterable[str], users: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return what the record keeps of the files of clients that are about to be written, and of their folders."""
-    found = {path: (os.path.dirname(path),) for path in files}
+    found: dict[str, tuple[str, ...]] = {path: (os.path.dirname(path),) for path in files}
     for user in users:
         with suppress(KeyError):
             home = pwd.getpwnam(user).pw_dir

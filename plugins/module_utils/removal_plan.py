@@ -363,7 +363,7 @@ def data_of(subject: Subject, host: Host, record: Record) -> Plan:
 
 def own_names(subject: Subject, path: str, host: Host, former: Mapping[str, Any] | None) -> list[str]:
     """Return what in a folder of data has a name of ours, and was not there before."""
-    patterns = FOLDER_NAMES
+    patterns: tuple[str, ...] = FOLDER_NAMES
     if path == subject.data_dirs[0]:
         below = (folder[len(path) + 1 :] for folder in subject.data_dirs if folder.startswith(path + "/"))
         patterns = (*FOLDER_NAMES, *DATA_NAMES, *(name.split("/")[0] for name in below))

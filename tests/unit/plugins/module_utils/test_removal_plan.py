@@ -545,14 +545,14 @@ def test_base_image_goes_if_it_was_not_there(record: Any, goes: bool) -> None:
 
 
 def test_base_image_that_others_use_stays() -> None:
-    record = {"paths": {}, "images": {"debian:trixie-slim": None}}
+    record: dict[str, Any] = {"paths": {}, "images": {"debian:trixie-slim": None}}
     host: dict[str, Any] = {"base_image": True, "base_user": "theirs"}
     assert said(ALL, record, **host) == []
     assert kept(ALL, record, **host) == ["image debian:trixie-slim, which container theirs uses"]
 
 
 def test_group_that_was_there_stays() -> None:
-    record = {"users": {"hotstack": None}, "groups": {"hotstack": 1001}}
+    record: dict[str, Any] = {"users": {"hotstack": None}, "groups": {"hotstack": 1001}}
     assert said(ALL, record, account=Account(comment=removal_traces.COMMENT)) == [
         "user hotstack: but not the group, which was there before"
     ]
@@ -583,7 +583,7 @@ def test_packages_go_that_were_installed() -> None:
         (
             {"foreign": {"domain": ("x",)}},
             ["openvswitch-switch", "podman"],
-            ["libvirt-daemon, as domain foreign"],
+            ["libvirt-daemon, as domain x"],
         ),
         ({"foreign": {"container": ("a", "b")}}, ["libvirt-daemon", "openvswitch-switch"], ["podman, as container a"]),
         (
