@@ -49,6 +49,23 @@ def test_the_tests_of_the_symptoms_exist() -> None:
     assert named <= {path.name for path in (ROOT / "tests").rglob("test_*.py")}
 
 
+def test_each_symptom_names_its_test() -> None:
+    """Or says that there is none."""
+    text = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| symptom")]
+    rows = {line: re.split(r"(?<!\\)\|", line)[1:-1] for line in lines}
+    assert len(rows) > 30
+    assert [line for line, cells in rows.items() if len(cells) != 5] == []
+    named = re.compile(r"^ — $|`(?:test_\w+\.py|molecule/\w+|tools/faults)`")
+    assert [line for line, cells in rows.items() if not named.search(cells[-1])] == []
+
+
+def test_each_playbook_is_told_of() -> None:
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `(\w+)` \|(?: [^|\n]+ \|){3}$", page.partition("\n## The playbooks")[2], re.MULTILINE)
+    assert sorted(told) == sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
+
+
 @pytest.mark.parametrize("name", ["libvirt-session.md", "networking.md", "storage.md"])
 def test_debugging_commands_are_found(name: str) -> None:
     """The end-to-end test would be content with none."""
