@@ -537,6 +537,7 @@ def read(subject: Subject, record: Record) -> Host:
         states=unit_states(record.get(removal_traces.UNITS, {})),
         mounts=mounts(subject.data_dirs),
         capabilities=capabilities(),
+        archives=tuple(sorted(glob.glob(removal_traces.ARCHIVES))),
         packages=installed_packages() if subject.packages else (),
         foreign=foreign(subject, used.values()) if subject.packages else {},
     )

@@ -25,6 +25,7 @@ from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import 
     GUEST,
     HOME_FOLDERS,
     HOME_TREES,
+    HOST_FOLDERS,
     IMAGES,
     LINGER_FOLDER,
     OTHER_CONFIG,
@@ -385,7 +386,9 @@ def access(known: Mapping[str, Any]) -> tuple[Any, ...]:
 def empty_folders(subject: Subject, host: Host, record: Record, doomed: set[str]) -> Iterator[Removal]:
     """Yield the folders that were made for what is going, and have nothing else in them."""
     gone = set(doomed)
-    folders: tuple[str, ...] = SYSTEM_FOLDERS if not subject.everything else (*SYSTEM_FOLDERS, LINGER_FOLDER)
+    folders: tuple[str, ...] = (
+        SYSTEM_FOLDERS if not subject.everything else (*SYSTEM_FOLDERS, LINGER_FOLDER, *HOST_FOLDERS)
+    )
     known = record.get(PATHS, {})
     if subject.everything and kept_user(subject, host, record):
         folders = (*folders, *subject.at_home(HOME_FOLDERS), subject.home)
@@ -465,6 +468,7 @@ def unknown(subject: Subject, host: Host, record: Record) -> Iterator[str]:
         yield f"user {subject.user}, who is not as a deployment makes it, as there is no record of who made it"
     if subject.build_cache in host.paths and not subject.build_cache.startswith(subject.data_dirs[0] + "/"):
         yield f"{subject.build_cache}, which was put where downloads of builds outlive a deployment"
+    yield from (f"{path}, which `hotstack-os diagnose` collected" for path in host.archives)
     if subject.images and host.base_user and subject.base_image in record.get(IMAGES, {}):
         yield f"image {subject.base_image}, which container {host.base_user} uses"
     stay = needed(subject, host, record) if subject.packages else {}

@@ -97,7 +97,10 @@ SYSTEM_FOLDERS = (
     "/usr/local/libexec",
 )
 # What else is there as long as guests are.
-HOST_FILES = ("/usr/local/libexec/hotstack-os", "/run/hotstack-os-infra-setup")
+HOST_FILES = ("/usr/local/libexec/hotstack-os", "/run/hotstack-os-infra-setup", "/root/.cache/hotstack-os/smoke-test")
+HOST_FOLDERS = ("/root/.cache/hotstack-os", "/root/.cache")
+# What `hotstack-os diagnose` collected for helpers, who may still need it.
+ARCHIVES = "/var/tmp/hotstack-os-*.tar.gz"
 LINGER_FOLDER = "/var/lib/systemd/linger"
 # What only a data directory of ours has; builds of images make the last one before anything is deployed.
 DATA_MARKS = ("credentials.json", "mysql", "runtime")
@@ -170,14 +173,14 @@ class Subject:
     def recorded(self) -> tuple[str, ...]:
         """Return the paths that may be there before a deployment, and change with it."""
         named = (*SYSTEM_FILES, *HOST_FILES, *self.at_home(HOME_FILES + HOME_TREES + HOME_FOLDERS))
-        shared = (HOSTS, CLOUDS, self.home, LINGER_FOLDER, *SYSTEM_FOLDERS)
+        shared = (HOSTS, CLOUDS, self.home, LINGER_FOLDER, *SYSTEM_FOLDERS, *HOST_FOLDERS)
         return tuple(path for path in (*named, *shared, *self.data_dirs) if "*" not in path)
 
     def folders(self) -> tuple[str, ...]:
         """Return the folders whose entries matter."""
         if not self.everything:
             return SYSTEM_FOLDERS
-        return (*SYSTEM_FOLDERS, LINGER_FOLDER, self.home, *self.at_home(HOME_FOLDERS), *self.data_dirs)
+        return (*SYSTEM_FOLDERS, LINGER_FOLDER, *HOST_FOLDERS, self.home, *self.at_home(HOME_FOLDERS), *self.data_dirs)
 
     def at_home(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return the paths of these in the user's home."""
@@ -254,6 +257,7 @@ class Host:
     states: Mapping[str, Unit] = field(default_factory=dict)  # units of the distribution that we may have started
     mounts: Mapping[str, str] = field(default_factory=dict)  # below the data, each with its root in its file system
     capabilities: Mapping[str, str] = field(default_factory=dict)
+    archives: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()  # installed
     foreign: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # domains and containers of others, if asked
 

@@ -59,6 +59,12 @@ firewall-cmd --reload
 ovs-vsctl set Open_vSwitch . external_ids:hostname=theirs external_ids:ovn-cms-options=theirs other_config:vlan-limit=1
 """
 
+# A process that has, by chance, the number of our user.
+NUMBER = """
+podman run --detach --name foreign-number --network none --user "$(id --user hotstack)" localhost/foreign:1 \\
+    /bin/busybox sleep 100000
+"""
+
 # What lasts, and what runs; a reboot ends what runs, ours or not.
 LOOK = """
 import json, subprocess, sys
@@ -104,6 +110,18 @@ def make(lab: Lab) -> None:
 def go_on(lab: Lab) -> None:
     """Let all of it run again after a reboot, which ends what runs."""
     lab.shell(GO_ON)
+
+
+def start_same_number(lab: Lab) -> None:
+    """Run a process in a container with the number of our user."""
+    lab.shell(NUMBER)
+
+
+def end_same_number(lab: Lab) -> str:
+    """Return the state of that container, and remove it."""
+    state = lab.run("podman", "inspect", "--format={{.State.Status}}", "foreign-number").strip()
+    lab.run("podman", "rm", "--force", "--time=0", "foreign-number")
+    return state
 
 
 def make_namesakes(lab: Lab) -> None:

@@ -16,14 +16,14 @@ EXCEPT = {
     "/proc": "the kernel's",
     "/sys": "the kernel's",
     "/tmp": "of whoever works at the moment",
-    "/var/tmp": "of whoever works at the moment",
+    "/var/tmp": "of whoever works at the moment; see traces()",
     "/var/lib/containers": "seen through podman",
     "/run/containers": "seen through podman",
     "/run/crun": "seen through podman",
     "/run/libpod": "seen through podman",
     "/run/netns": "seen through podman",
-    "/var/cache": "made again by whoever needs it",
-    "/var/log": "goes on",
+    "/var/cache": "made again by whoever needs it; see traces()",
+    "/var/log": "goes on; see traces()",
     "/var/lib/apt": "the package manager's",
     "/var/lib/dpkg": "the package manager's",
     "/var/lib/systemd/timers": "goes on",
@@ -49,7 +49,7 @@ EXCEPT = {
     "/etc/environment": "what the machine around tells the lab host",
     "/opt/hotstack-os": "the collection itself",
     "/usr/share/ansible": "the collection itself",
-    "/root": "of whoever works at the moment",
+    "/root": "of whoever works at the moment; see traces()",
     "/run/systemd": "seen through systemctl",
     "/run/udev": "the kernel's",
     "/run/lock": "empty files",
@@ -107,6 +107,25 @@ def files():
                 continue
             found.append(said)
     return found
+
+
+# What has a name of ours in folders of which nothing else is looked at. Not: what is of these tests or of the lab, the
+# collection itself, and archives of `hotstack-os diagnose`, which stay.
+TRACE = re.compile("hotstack|openstack|notapet")
+NO_TRACE = re.compile(
+    "/root/hotstack-test-|/root/[.]ansible$|/var/tmp/hotstack-(test|guest-test|faults)|/var/tmp/hotstack-os-.*[.]tar[.]gz$"
+    "|/var/cache/hotstack-os$|/var/log/journal$"
+)
+
+
+def traces():
+    found = []
+    for top in ("/root", "/var/tmp", "/var/cache", "/var/log"):
+        for folder, folders, names in os.walk(top):
+            folders[:] = [name for name in folders if not NO_TRACE.match(f"{folder}/{name}")]
+            paths = (f"{folder}/{name}" for name in [*folders, *names])
+            found += [path for path in paths if TRACE.search(path) and not NO_TRACE.match(path)]
+    return sorted(found)
 
 
 def unnumbered(text):
@@ -229,6 +248,7 @@ def settings():
 print(json.dumps({
     "podman": podman(),
     "files": files(),
+    "traces": traces(),
     "users": lines("getent", "passwd"),
     "groups": lines("getent", "group"),
     "interfaces": interfaces(),

@@ -48,6 +48,19 @@ def test_check_mode_lists_and_no_more(deployed: Lab, name: str, services: list[s
     assert deployed.invocations(services) == starts
 
 
+def test_nothing_goes_while_open_vswitch_is_stopped(deployed: Lab, name: str) -> None:
+    """Stop what alone knows our bridges and keys."""
+    deployed.run("systemctl", "stop", "openvswitch-switch")
+    try:
+        play = deployed.deploy("--extra-vars", f"clean_host={name}", playbook="clean", check=False, timeout=600)
+    finally:
+        deployed.run("systemctl", "start", "openvswitch-switch")
+    assert play.status != 0
+    assert "run `systemctl start openvswitch-switch.service`, then this again" in play.output
+    assert play.changed == 0
+    assert deployed.containers()
+
+
 def test_half_removed_cloud_is_cleaned(
     deployed: Lab, name: str, host_before: Snapshot, host_again: Snapshot, before_deployment: dict[str, dict[str, str]]
 ) -> None:

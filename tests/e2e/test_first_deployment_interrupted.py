@@ -15,10 +15,12 @@ def test_clean_takes_all_but_the_images_away(deployed: Lab, host_before: snapsho
     openstack(deployed, *server, "doomed")
     foreign.go_on(deployed)
     running = foreign.look(deployed)
+    foreign.start_same_number(deployed)
     variables = f"clean_host={deployed.run('uname', '-n').strip()} clean_images=false"
     play = deployed.deploy("--extra-vars", variables, playbook="clean", timeout=600)
     print(f"clean with a guest: {play.seconds:.0f} s")
     assert "guest notapet-" in play.output
+    assert foreign.end_same_number(deployed) == "running"
     different = snapshot.differences(host_before, snapshot.take(deployed))
     images = [line for line in different.pop("podman") if not line.startswith("+ image ")]
     assert (images, different) == ([], {})

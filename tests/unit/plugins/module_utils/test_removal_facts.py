@@ -321,7 +321,7 @@ def test_session_of_this_host_is_read() -> None:
 
 
 @pytest.mark.parametrize("everything", [False, True])
-def test_host_without_any_tool(tools: Tools, tmp_path: Path, everything: bool) -> None:
+def test_host_without_any_tool(tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, everything: bool) -> None:
     subject = Subject(
         user="no-such-user",
         home=f"{tmp_path}/home",
@@ -330,7 +330,10 @@ def test_host_without_any_tool(tools: Tools, tmp_path: Path, everything: bool) -
         packages=True,
     )
     record = {"paths": {str(tmp_path): None}}
+    (tmp_path / "hotstack-os-a-1.tar.gz").touch()
+    monkeypatch.setattr(removal_traces, "ARCHIVES", f"{tmp_path}/hotstack-os-*.tar.gz")
     host = facts.read(subject, record)
+    assert host.archives == ((f"{tmp_path}/hotstack-os-a-1.tar.gz",) if everything else ())
     assert (host.units, host.containers, host.networks, host.account) == ({}, (), (), None)
     assert list(host.files) == [str(tmp_path)]
     assert "systemctl list-units" in " ".join(tools.asked)

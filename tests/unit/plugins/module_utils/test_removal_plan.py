@@ -551,6 +551,17 @@ def test_base_image_that_others_use_stays() -> None:
     assert kept(ALL, record, **host) == ["image debian:trixie-slim, which container theirs uses"]
 
 
+def test_archives_stay() -> None:
+    path = "/var/tmp/hotstack-os-a-1.tar.gz"
+    assert kept(ALL, archives=(path,)) == [f"{path}, which `hotstack-os diagnose` collected"]
+
+
+def test_what_a_smoke_test_left_goes() -> None:
+    path = "/root/.cache/hotstack-os/smoke-test"
+    entries = {"/root/.cache/hotstack-os": ("smoke-test",), "/root/.cache": ("hotstack-os", "theirs")}
+    assert said(ALL, paths=(path,), entries=entries) == [f"file {path}", "empty folder /root/.cache/hotstack-os"]
+
+
 def test_group_that_was_there_stays() -> None:
     record: dict[str, Any] = {"users": {"hotstack": None}, "groups": {"hotstack": 1001}}
     assert said(ALL, record, account=Account(comment=removal_traces.COMMENT)) == [

@@ -17,12 +17,13 @@ def _path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with a host in which only data and one file of ours are."""
     monkeypatch.setattr(removal_facts, "run", mock.Mock(return_value=mock.Mock(returncode=127, stdout="", stderr="")))
     monkeypatch.setattr(removal_traces, "SYSTEM_FILES", (f"{tmp_path}/file",))
-    for name in ("SYSTEM_FOLDERS", "HOST_FILES", "DAEMONS"):
+    for name in ("SYSTEM_FOLDERS", "HOST_FOLDERS", "HOST_FILES", "DAEMONS"):
         monkeypatch.setattr(removal_traces, name, ())
     for name in ("texts", "session", "other_networks"):
         monkeypatch.setattr(removal_facts, name, lambda *_arguments: {})
     monkeypatch.setattr(removal_facts, "secrets", lambda *_arguments: ())
     monkeypatch.setattr(removal_traces, "SETTINGS_FILE", f"{tmp_path}/none")
+    monkeypatch.setattr(removal_traces, "ARCHIVES", f"{tmp_path}/none")
     (tmp_path / "file").touch()
     (tmp_path / "data" / "mysql").mkdir(parents=True)
     records.write_section(f"{tmp_path}/data/runtime/created.json", "paths", {f"{tmp_path}/data": None})
