@@ -14,6 +14,8 @@ description:
   - Looks for what a deployment made, removes it, and puts back what M(hotstack.os.host_record) recorded.
   - Takes what it finds, so it also removes what a removal or a deployment that was cut short left.
   - Never touches guests, containers, bridges, zones or mounts of others.
+  - Refuses, before anything goes, while a tool is there and does not answer, and settings that miss the data of the
+    last deployment.
 options:
   everything:
     description:
@@ -27,7 +29,7 @@ options:
     type: bool
     default: true
   packages:
-    description: With O(everything), whether packages go that the first run installed.
+    description: With O(everything), whether packages go that the first run installed and that nobody else needs.
     type: bool
     default: false
 extends_documentation_fragment:
