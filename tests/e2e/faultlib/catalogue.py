@@ -151,11 +151,14 @@ def guest_folder(ground: Ground, guest: str) -> str:
 def while_off(ground: Ground, guest: str, script: str) -> None:
     """Run a shell script in the lab host while a guest is off; it then is of another boot, which is no fault."""
     status = ("server", "show", guest, "-f", "value", "-c", "status")
-    for order, reached in (("stop", "SHUTOFF"), ("start", "ACTIVE")):
+
+    def tell(order: str, reached: str) -> None:
         openstack(ground.lab, "server", order, guest)
-        ground.lab.wait(lambda wanted=reached: openstack(ground.lab, *status) == wanted, f"{guest} is {reached}", 120)
-        if order == "stop":
-            ground.lab.shell(script)
+        ground.lab.wait(lambda: openstack(ground.lab, *status) == reached, f"{guest} is {reached}", 120)
+
+    tell("stop", "SHUTOFF")
+    ground.lab.shell(script)
+    tell("start", "ACTIVE")
     ground.guests[guest].wait()
     ground.boots[guest] = ground.guests[guest].boot_id()
 
