@@ -281,6 +281,7 @@ def mounts(folders: Iterable[str]) -> dict[str, str]:
 
 # systemd's own hierarchies, the second one where the others are still those of version 1.
 SYSTEMD_HIERARCHIES = ("", "name=systemd")
+OWNER = re.compile(r"/user[.]slice/user-(\d+)[.]slice/")
 
 
 def control_groups(pid: str) -> dict[str, str]:
@@ -318,6 +319,15 @@ def session() -> dict[int, str]:
             guest = re.search(r"\0guest=([^,\0]+)", file.read().decode(errors="replace"))
             found[pid] = guest[1] if guest else ""
     return found
+
+
+def session_owners(pids: Iterable[int]) -> tuple[int, ...]:
+    """Return the numbers of the users in whose slices these processes of our session are."""
+    found = set()
+    for pid in pids:
+        with suppress(OSError):
+            found |= {int(uid) for path in control_groups(str(pid)).values() for uid in OWNER.findall(path)}
+    return tuple(sorted(found))
 
 
 def homes() -> list[str]:
@@ -507,7 +517,7 @@ def read(subject: Subject, record: Record) -> Host:
     host["entries"].update(entries(folders))
     if not subject.everything:
         return Host(**host)
-    base = image_id(subject.base_image)
+    base, ours_running = image_id(subject.base_image), session()
     asked = subject.packages or told_switch(subject, record, host["paths"])
     account = account_of(subject.user)
     manager = service_units.Manager(pwd.getpwnam(subject.user) if account else None)
@@ -518,7 +528,8 @@ def read(subject: Subject, record: Record) -> Host:
         images=images(rows("podman", "images", "--format", "json"), used),
         base_image=bool(base),
         base_user=used.get(base, ""),
-        session=session(),
+        session=ours_running,
+        orphans=() if account else session_owners(ours_running),
         account=account,
         definitions=definitions(subject),
         session_enabled=bool(

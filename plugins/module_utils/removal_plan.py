@@ -128,7 +128,7 @@ def plan(subject: Subject, host: Host, record: Record) -> Plan:
         kept += found.kept
     doomed = {removal.name for removal in removals if removal.kind in ("file", "tree", "data")}
     removals += empty_folders(subject, host, record, doomed)
-    if subject.everything and kept_user(subject, host, record):
+    if subject.everything and kept_home(subject, host, record):
         gone = {removal.name for removal in removals}
         home = record.get(PATHS, {}).get(subject.home)
         names = {name for name in host.entries.get(subject.home, ()) if f"{subject.home}/{name}" in gone}
@@ -185,6 +185,11 @@ def kept_user(subject: Subject, host: Host, record: Record) -> bool:
     if subject.user in record.get(USERS, {}):
         return record[USERS][subject.user] is not None
     return host.account is not None and host.account.comment != COMMENT
+
+
+def kept_home(subject: Subject, host: Host, record: Record) -> bool:
+    """Tell whether the home stays: its user does, or it was there before its user."""
+    return kept_user(subject, host, record) or record.get(PATHS, {}).get(subject.home) is not None
 
 
 def switch(subject: Subject, host: Host, record: Record) -> Iterator[Removal]:
@@ -248,7 +253,7 @@ def system_files(subject: Subject, host: Host, record: Record) -> Iterator[Remov
             continue
         if path.startswith(LINGER_FOLDER) and (host.account or not ours):
             continue
-        if path.startswith(f"{subject.home}/") and ours:
+        if path.startswith(f"{subject.home}/") and not kept_home(subject, host, record):
             continue
         former = known.get(path)
         if former is None:
@@ -284,6 +289,7 @@ def account(subject: Subject, host: Host, record: Record) -> Iterator[Removal]:
             yield Removal("lingering", user)
         if found and found.runs:
             yield Removal("manager", user, data=found.uid)
+        yield from (Removal("manager", user, f"number {uid}", data=uid) for uid in host.orphans)
         if found:
             keep = record.get(GROUPS, {}).get(user) is not None
             yield Removal("user", user, "but not the group, which was there before" if keep else "", data=keep)
@@ -390,7 +396,7 @@ def empty_folders(subject: Subject, host: Host, record: Record, doomed: set[str]
         SYSTEM_FOLDERS if not subject.everything else (*SYSTEM_FOLDERS, LINGER_FOLDER, *HOST_FOLDERS)
     )
     known = record.get(PATHS, {})
-    if subject.everything and kept_user(subject, host, record):
+    if subject.everything and kept_home(subject, host, record):
         folders = (*folders, *subject.at_home(HOME_FOLDERS), subject.home)
     more = {folder for path in (*host.secrets, *host.texts) for folder in above(path)} - set(folders)
     for folder in (*folders, *sorted(more, reverse=True)):

@@ -244,6 +244,7 @@ class Host:
     secrets: tuple[str, ...] = ()  # files in homes that hold the credential
     session: Mapping[int, str] = field(default_factory=dict)  # processes of our session by id: a guest, or empty
     account: Account | None = None
+    orphans: tuple[int, ...] = ()  # numbers of users who are gone while our session still runs
     definitions: tuple[str, ...] = ()  # of others, in the user's own libvirt
     session_enabled: bool = False
     switch: Switch = field(default_factory=Switch)

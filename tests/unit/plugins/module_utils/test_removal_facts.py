@@ -316,6 +316,14 @@ def test_processes_are_known_by_their_control_group(
     assert (facts.user_processes(990), facts.session()) == ([7] if of_user else [], {7: "a"} if of_session else {})
 
 
+def test_owners_of_a_session_without_its_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = {"7": {"": UNIT_GROUP}, "8": {"name=systemd": UNIT_GROUP, "": "/"}}
+    monkeypatch.setattr(facts, "control_groups", lambda pid: groups[pid])
+    assert facts.session_owners([7, 8]) == (990,)
+    monkeypatch.setattr(facts, "control_groups", mock.Mock(side_effect=FileNotFoundError))
+    assert facts.session_owners([7]) == ()
+
+
 def test_session_of_this_host_is_read() -> None:
     assert all(pid > 0 for pid in facts.session())
 

@@ -271,6 +271,18 @@ def test_of_a_home_of_others_only_ours_goes(
     assert f"data in {HOME}: as it was" in said(ALL, record, **{**found, **mode})
 
 
+def test_of_a_home_that_was_there_before_its_user_only_ours_goes() -> None:
+    paths = {HOME: FOLDER, f"{HOME}/.config": None, f"{HOME}/.config/libvirt": None}
+    lines = said(
+        ALL,
+        {"users": {"hotstack": None}, "paths": paths},
+        account=Account(comment=removal_traces.COMMENT),
+        paths=(HOME, f"{HOME}/.config/libvirt"),
+        entries={HOME: (".config",), f"{HOME}/.config": ("libvirt",)},
+    )
+    assert lines == [f"file {HOME}/.config/libvirt", "user hotstack", f"empty folder {HOME}/.config"]
+
+
 def test_user_of_nobody_known_stays() -> None:
     assert said(ALL, account=THEIRS, paths=("/var/lib/hotstack",)) == []
     assert kept(ALL, account=THEIRS) == [
@@ -290,6 +302,13 @@ def test_user_of_nobody_known_stays() -> None:
 )
 def test_home_without_its_user(record: Any, paths: tuple[str, ...], goes: bool) -> None:
     assert ("folder /var/lib/hotstack" in said(ALL, record, paths=paths)) is goes
+
+
+def test_manager_without_its_user_ends() -> None:
+    assert said(ALL, session={7: ""}, orphans=(990,)) == [
+        f"session {removal_traces.SESSION_UNIT}",
+        "service manager of hotstack: number 990",
+    ]
 
 
 def test_mark_of_lingering_without_its_user_goes() -> None:
