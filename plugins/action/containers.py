@@ -151,6 +151,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             hint = "" if variables["hotstack_os_credentials"] else f" (There is no {path} on the host.)"
             raise AnsibleError(f"Cannot render {source}: {error}{hint}") from error
 
+    def _source(self, name: str) -> str:
+        """Return where a template is: beside the unit's, if roles share that file, otherwise in the calling role."""
+        shared = os.path.join(TEMPLATES, name)
+        return shared if os.path.exists(shared) else str(self._find_needle("templates", name))
+
     def _container(self, definition: Variables, variables: Variables) -> Variables:
         """Return what the module needs of one container."""
         name = definition["name"]
@@ -159,8 +164,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         scope = {**variables, "container": definition, "service": service}
         files = []
         for file in definition["config"]:
-            source = self._find_needle("templates", file["src"])
-            content = self._render(source, scope)
+            content = self._render(self._source(file["src"]), scope)
             files.append(
                 {
                     "path": f"{variables['hotstack_os_config_dir']}/{name}/{os.path.basename(file['dest'])}",

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import status_text
 from .container_plan import PREFIX, UNIT_DIRECTORY, service_unit
-from .status_report import Report, causes
+from .status_report import DEPLOYMENT, Report, causes
 
 Settings = Mapping[str, Any]
 
@@ -120,7 +120,7 @@ def host_items(settings: Settings) -> list[Item]:
         shell("host/modules.txt", "lsmod"),
         shell("host/data.txt", "find", data, "-xdev", "-maxdepth", "3", *listing),
         shell("host/deployment.txt", "ls", "-lR", "/etc/hotstack-os", "/usr/local/libexec", "/usr/local/sbin"),
-        Item("host/deployment.json", path="/etc/hotstack-os/deployment.json"),
+        Item("host/deployment.json", path=DEPLOYMENT),
         Item("host/created.json", path=settings["hotstack_os_record_file"]),
         shell("versions/podman.txt", "podman", "version"),
         shell("versions/systemd.txt", "systemctl", "--version"),

@@ -16,7 +16,7 @@ from typing import Any
 
 from . import diagnosis_archive, status_checks, status_readers, status_report, status_services, status_text
 
-SETTINGS = "/etc/hotstack-os/deployment.json"
+SETTINGS = status_report.DEPLOYMENT
 PATIENCE = 3.0
 # Where an archive is written, and the most seconds for each thing in it.
 FOLDER, COLLECTING = "/var/tmp", 20.0

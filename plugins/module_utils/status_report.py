@@ -12,6 +12,8 @@ from typing import Any
 
 Settings = Mapping[str, Any]
 
+# The file in which the role host_command writes what was deployed.
+DEPLOYMENT = "/etc/hotstack-os/deployment.json"
 SITE = "ansible-playbook hotstack.os.site"
 SETUP = "systemctl restart hotstack-os-infra-setup"
 

@@ -156,7 +156,7 @@ from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.hotstack.os.plugins.module_utils import kvm, preflight, services
+from ansible_collections.hotstack.os.plugins.module_utils import kvm, preflight, services, status_report
 
 UNITS = [
     "firewalld.service",
@@ -460,7 +460,7 @@ def main() -> None:
             "ca_bundle": {"type": "str", "default": ""},
             "clients": {"type": "dict", "default": {}},
             "settings": {"type": "dict", "default": {}},
-            "former_settings": {"type": "path", "default": "/etc/hotstack-os/deployment.json"},
+            "former_settings": {"type": "path", "default": status_report.DEPLOYMENT},
         },
         supports_check_mode=True,
     )

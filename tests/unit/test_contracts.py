@@ -16,7 +16,14 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.hotstack.os.plugins.module_utils import container_spec, removal_traces, services, settings
+from ansible_collections.hotstack.os.plugins.module_utils import (
+    container_spec,
+    removal_traces,
+    services,
+    settings,
+    status_readers,
+    status_report,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
@@ -164,7 +171,9 @@ def test_templates_are_there_and_used(role: Path) -> None:
         path.read_text() for path in folder.rglob("*") if path.is_file()
     )
     named = set(re.findall(r"['\" ]([\w./-]+\.j2)\b", text))
-    assert named - there - {"oslo.j2", "uwsgi.j2", "container.j2"} == set(), "named, but missing"
+    shared = {path.name for path in (ROOT / "plugins/action/templates").iterdir()}
+    assert there & shared == set(), "there, but the shared one is used"
+    assert named - there - shared == set(), "named, but missing"
     assert {name for name in there if name not in text and Path(name).stem not in text} == set(), "there, but unused"
 
 
@@ -346,6 +355,15 @@ def test_first_line_is_the_licence() -> None:
     for path, text in texts(".py", ".yml"):
         head = "\n".join(text.splitlines()[:2])
         assert "SPDX-License-Identifier: Apache-2.0" in head or not text.strip(), path
+
+
+def test_paths_that_roles_and_plugins_share_agree() -> None:
+    command = data(ROOT / "roles/host_command", "vars")
+    assert command["__host_command_settings_file"] == status_report.DEPLOYMENT
+    assert DERIVED["hotstack_os_clouds_file"] == removal_traces.CLOUDS
+    units = (ROOT / "roles/libvirt_session/vars/main.yml").read_text(encoding="utf-8")
+    assert f"/etc/systemd/system/{DERIVED['hotstack_os_libvirt_unit']}\n" in units
+    assert DERIVED["hotstack_os_libvirt_unit"] in status_readers.HOST_UNITS
 
 
 def test_removal_knows_every_system_file() -> None:

@@ -236,6 +236,18 @@ def test_units_and_configuration(role: Path) -> None:
     assert "HostName" not in agent["unit"]
 
 
+def test_a_template_that_roles_share(role: Path) -> None:
+    file = {"src": "mount-wrapper.conf.j2", "dest": "/etc/hotstack/mount-wrapper.conf"}
+    values = {**settings(), "hotstack_os_volumes_share": "server.local:/volumes", "hotstack_os_volumes_dir": "/volumes"}
+    _result, texts = act(role, values, containers=[{**WEB, "config": [file]}])
+    [config] = texts["containers"][0]["config"]
+    assert config["path"] == "/srv/config/web/mount-wrapper.conf"
+    assert config["content"] == (
+        "# The share of volumes that mount.nfs makes a bind mount of.\n"
+        "NFS_SHARE=server.local:/volumes\nLOCAL_PATH=/volumes\n"
+    )
+
+
 @pytest.mark.parametrize(
     "change",
     [
