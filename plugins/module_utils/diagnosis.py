@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import status_text
 from .container_plan import PREFIX, UNIT_DIRECTORY, service_unit
-from .status_report import DEPLOYMENT, Report, causes
+from .status_report import DEPLOYMENT, HOST, NETWORK, Report, causes
 
 Settings = Mapping[str, Any]
 
@@ -22,6 +22,14 @@ FIRST_PAGE = "0-README.txt"
 # The collection's; a test compares it with galaxy.yml.
 VERSION = "0.1.0"
 MIB = 2**20
+# What has no secret of the deployment in it, whatever that is: nothing that a service says or is configured with.
+SURE = (
+    *("firewall/", "host/", "network/", "ovn/", "ovs/", "podman/network", "podman/use.txt"),
+    *("systemd/failed.txt", "systemd/jobs.txt", "systemd/units.txt", "versions/"),
+)
+SILENT = "`hotstack-os status` on the host says why"
+# Except for this one: it keeps what was in files before.
+UNSURE = ("host/created.json",)
 OTHER_UNITS = {
     "switch": ("ovs-vswitchd.service", "ovsdb-server.service"),
     "host": (f"{PREFIX}infra-setup.service", f"{PREFIX}libvirtd-ready.service", f"{PREFIX}libvirtd-capability.service"),
@@ -42,6 +50,15 @@ LISTS = {
     "images": ("image", "/v2/images"),
     "resource-providers": ("placement", "/resource_providers"),
 }
+
+
+# Follows the reason, at the beginning of the first page.
+MASKED_BY_LOOKS = """\
+So nobody can tell what is secret, and this was left out: configuration, units, journals and all else that services
+say, what libvirt knows of guests, what the APIs list, and what was on the host before. In the rest, what looks like a
+secret was replaced. Mend the file and run it again for all of it.
+
+"""
 
 
 @dataclass(frozen=True)
@@ -100,6 +117,18 @@ def items(settings: Settings, uid: int, files: Iterable[str]) -> list[Item]:
         journal("kernel", "--dmesg"),
         journal("warnings", "--priority=warning"),
     ]
+
+
+def sure(found: Iterable[Item]) -> list[Item]:
+    """Return those that may be in an archive although nobody can tell what is secret."""
+    return [item for item in found if item.name.startswith(SURE) and item.name not in UNSURE]
+
+
+def silent(report: Report) -> Report:
+    """Return the state without the words of services."""
+    own = [line.good or line.area in (HOST, NETWORK) for line in report.lines]
+    lines = [line if ours else replace(line, cause=SILENT) for line, ours in zip(report.lines, own)]
+    return replace(report, lines=lines)
 
 
 def host_items(settings: Settings) -> list[Item]:

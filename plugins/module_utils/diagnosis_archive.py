@@ -37,15 +37,15 @@ class DiagnosisError(Exception):
     """There can be no archive; the text says why."""
 
 
-def read_secrets(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return every secret of the deployment by a name that may be shown."""
-    path = settings["hotstack_os_credentials_file"]
+def read_secrets(settings: Mapping[str, Any]) -> tuple[dict[str, str], str]:
+    """Return every secret of the deployment by a name that may be shown, and why these are not all of them, if so."""
+    path, unknown = settings["hotstack_os_credentials_file"], ""
     try:
         with open(path, encoding="utf-8") as file:
             found = {str(name): str(value) for name, value in json.load(file).items()}
     except (OSError, ValueError, AttributeError) as error:
         reason = getattr(error, "strerror", None) or "it is no JSON"
-        raise DiagnosisError(f"{path} can't be read ({reason}), so nobody can tell what is secret.") from None
+        found, unknown = {}, f"{path} can't be read: {reason}."
     for path in files_below(os.path.dirname(settings["clouds_file"])):
         with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
             found.update(secrets_in_clouds(file.read(), os.path.basename(path)))
@@ -53,7 +53,7 @@ def read_secrets(settings: Mapping[str, Any]) -> dict[str, str]:
         for path in files_below(os.path.join(settings["hotstack_os_data_dir"], key)):
             with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
                 found[path] = file.read().strip()
-    return found
+    return found, unknown
 
 
 def files_below(path: str) -> list[str]:
@@ -129,9 +129,11 @@ class Diagnosis:
     """Collects everything for one archive."""
 
     def __init__(self, settings: Mapping[str, Any], report: Report, seconds: float) -> None:
-        self.settings, self.report, self.seconds = settings, report, seconds
+        secrets, self.unknown = read_secrets(settings)
+        self.mask = Masker(secrets)
+        self.settings, self.seconds = settings, seconds
+        self.report = diagnosis.silent(report) if self.unknown else report
         self.end = time.monotonic() + TOTAL
-        self.mask = Masker(read_secrets(settings))
         try:
             user = pwd.getpwnam(settings["hotstack_os_user"])
             self.uid, self.logs = user.pw_uid, os.path.join(user.pw_dir, ".cache/libvirt/qemu/log")
@@ -167,15 +169,21 @@ class Diagnosis:
         items += [
             Item(f"libvirt/log/{os.path.basename(path)}", path=path, limit=2**18) for path in files_below(self.logs)
         ]
+        if self.unknown:
+            items = diagnosis.sure(items)
         # Podman waits for one lock: if it hangs, all that asks it does, and the rest is here by then.
         items.sort(key=lambda item: item.command[:1] == ("podman",))
         with ThreadPoolExecutor(WORKERS) as pool:
             jobs = [pool.submit(self.collect, archive, item) for item in items]
-            jobs += [pool.submit(self.ask_apis, archive), pool.submit(self.ask_guests, archive)]
+            if not self.unknown:
+                jobs += [pool.submit(self.ask_apis, archive), pool.submit(self.ask_guests, archive)]
             for job in jobs:
                 job.result()
         outcomes = sorted(archive.outcomes, key=lambda outcome: outcome.name)
-        page = diagnosis.first_page(self.settings, self.report, outcomes, self.last_words(), now)
+        words = {} if self.unknown else self.last_words()
+        page = diagnosis.first_page(self.settings, self.report, outcomes, words, now)
+        if self.unknown:
+            page = f"{self.unknown}\n{diagnosis.MASKED_BY_LOOKS}{page}"
         archive.add(diagnosis.FIRST_PAGE, page)
 
     def collect(self, archive: Archive, item: Item) -> None:

@@ -14,6 +14,7 @@ description:
     OVN, libvirt and the APIs into a file that only root can read.
   - Its first page ranks the probable causes of what is not well.
   - Secrets of the deployment, and what looks like one, are replaced by their names.
+  - Where the file of secrets can't be read, all that services say or are configured with stays out.
   - Disks of guests and the contents of databases stay out.
   - Whatever does not answer in time is named on the first page. Nothing but the archive is changed.
 author:
