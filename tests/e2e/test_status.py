@@ -109,6 +109,8 @@ def test_only_root_is_told(deployed: Lab) -> None:
 
 
 CREDENTIALS = "/var/lib/hotstack-os/credentials.json"
+CONFIG = "/var/lib/hotstack-os/runtime/config/placement/placement.conf"
+KEY = "/var/lib/hotstack-os/keystone/fernet-keys/0"
 SYSTEM_ID = "/etc/openvswitch/system-id.conf"
 HOST = "$(uname -n)"
 # A command that breaks something, and the cause that is named; the command that is named with it mends it.
@@ -116,6 +118,8 @@ BREAKS = {
     "worker": ("systemctl stop hotstack-os-heat-engine", "heat-engine"),
     "paused": ("podman pause hotstack-os-placement", "placement"),
     "secret": (f"chmod 644 {CREDENTIALS}", CREDENTIALS),
+    "configuration": (f"chmod 660 {CONFIG}", CONFIG),
+    "key": (f"chmod 640 {KEY}", KEY),
     "address": ("ip address del 172.31.0.10/32 dev hot-ex", "hot-ex"),
     "rules": ("nft delete table inet hotstack_os", "nftables"),
     "chassis": (f"echo other >{SYSTEM_ID}", "chassis id"),
@@ -189,4 +193,23 @@ def test_archive_of_a_cloud_that_is_half_down(deployed: Lab) -> None:
         assert archive["sizes"][name] > 100, name
     for name in ("libvirt/guests.txt", "podman/inspect.json", "network/addresses.txt", "firewall/nftables.txt"):
         assert archive["sizes"][name] > 10, name
+    for name in ("firewalld", "libvirt", "netavark", "nftables", "openvswitch", "podman", "qemu", "systemd"):
+        assert archive["sizes"][f"versions/{name}.txt"] > 3, name
     all_well(deployed, 300)
+
+
+def test_archive_without_the_file_of_secrets(deployed: Lab) -> None:
+    """Collect what surely has none: the file is back when the archive is searched for them."""
+    deployed.shell(f"rm -rf /root/diagnosis; mkdir /root/diagnosis; mv {CREDENTIALS} {CREDENTIALS}.away")
+    try:
+        deployed.run("hotstack-os", "diagnose", "--folder=/root/diagnosis", timeout=180)
+    finally:
+        deployed.shell(f"mv {CREDENTIALS}.away {CREDENTIALS}")
+    archive = deployed.python(ARCHIVE)
+    deployed.shell("rm -rf /root/diagnosis")
+    assert archive["secrets"] > 20
+    assert archive["found"] == []
+    assert archive["page"].startswith(f"{CREDENTIALS} can't be read: No such file or directory.\n")
+    assert archive["sizes"]["ovs/show.txt"] > 100
+    assert not [name for name in archive["sizes"] if name.startswith(("config/", "journal/", "libvirt/", "units/"))]
+    all_well(deployed)
