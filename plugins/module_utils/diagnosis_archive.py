@@ -46,9 +46,10 @@ def read_secrets(settings: Mapping[str, Any]) -> tuple[dict[str, str], str]:
     except (OSError, ValueError, AttributeError) as error:
         reason = getattr(error, "strerror", None) or "it is no JSON"
         found, unknown = {}, f"{path} can't be read: {reason}."
-    for path in files_below(os.path.dirname(settings["clouds_file"])):
+    clients = status_readers.client_files(settings["hotstack_os_record_file"])
+    for path in [*files_below(os.path.dirname(settings["clouds_file"])), *clients]:
         with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
-            found.update(secrets_in_clouds(file.read(), os.path.basename(path)))
+            found.update(secrets_in_clouds(file.read(), path))
     for key in status_readers.KEY_FILES:
         for path in files_below(os.path.join(settings["hotstack_os_data_dir"], key)):
             with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:

@@ -49,6 +49,8 @@ SYSTEM_ID_FILE = "/etc/openvswitch/system-id.conf"
 CAPABILITY = "cap_net_admin"
 # The secret of the application credential, beside the clouds of root.
 APPLICATION_CREDENTIAL = "cloud-secret.yaml"
+# The part of the record with further files that clients have, and what is in one as long as it has something of ours.
+CLIENT_FILES, OURS = "client_files", ("# BEGIN hotstack.os", "hotstack_cloud_secrets:")
 # Files that hold nothing but a secret, below the data directory.
 KEY_FILES = ("keystone/fernet-keys", "keystone/credential-keys", "rabbitmq/.erlang.cookie")
 # What podman itself says in a unit's journal: the id of a container, and remarks on its own work.
@@ -355,6 +357,10 @@ class Reader:
         self.facts.modes = [mode_of(path) for path in paths]
         for key in KEY_FILES:
             self.facts.modes += keys_below(os.path.join(self.setting("data_dir"), key))
+        named = set(paths)
+        for path in client_files(self.setting("record_file")):
+            if path not in named and any(mark in text_of(path) for mark in OURS):
+                self.facts.modes += keys_below(path)
 
     def clock(self) -> None:
         """Ask the kernel."""
@@ -450,3 +456,12 @@ def keys_below(path: str) -> list[status_facts.FileMode]:
     owner = name_of(os.stat(folder).st_uid)
     names = sorted(os.listdir(path)) if folder == path else []
     return [mode_of(each, owner) for each in (path, *(os.path.join(path, name) for name in names))]
+
+
+def client_files(record_file: str) -> list[str]:
+    """Return the files of clients that are there, outside of where root's lie by default: in homes above all."""
+    try:
+        recorded = json.loads(text_of(record_file)).get(CLIENT_FILES, {})
+    except (OSError, ValueError, AttributeError):
+        return []
+    return sorted(path for path in recorded if os.path.isfile(path))

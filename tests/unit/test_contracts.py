@@ -17,6 +17,8 @@ import pytest
 import yaml
 
 from ansible_collections.hotstack.os.plugins.module_utils import (
+    cloud_secrets,
+    clouds,
     container_spec,
     removal_traces,
     services,
@@ -361,6 +363,8 @@ def test_paths_that_roles_and_plugins_share_agree() -> None:
     command = data(ROOT / "roles/host_command", "vars")
     assert command["__host_command_settings_file"] == status_report.DEPLOYMENT
     assert DERIVED["hotstack_os_clouds_file"] == removal_traces.CLOUDS
+    assert status_readers.CLIENT_FILES == removal_traces.CLIENT_FILES
+    assert status_readers.OURS == (clouds.BEGIN, cloud_secrets.HEAD)
     units = (ROOT / "roles/libvirt_session/vars/main.yml").read_text(encoding="utf-8")
     assert f"/etc/systemd/system/{DERIVED['hotstack_os_libvirt_unit']}\n" in units
     assert DERIVED["hotstack_os_libvirt_unit"] in status_readers.HOST_UNITS

@@ -45,6 +45,8 @@ def settings(tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "data/keystone/fernet-keys").mkdir(parents=True)
     (tmp_path / "data/keystone/fernet-keys/0").write_text("fernet-key-text\n")
     (tmp_path / "etc").mkdir()
+    (tmp_path / "me.yaml").write_text('secret: "of-a-program"\n')
+    (tmp_path / "created.json").write_text(json.dumps({"client_files": {str(tmp_path / "me.yaml"): None}}))
     (tmp_path / "etc/clouds.yaml").write_text('clouds:\n  a:\n    auth: \n      password: "of-a-user"\n')
     return {
         "hotstack_os_auth_url": "http://keystone/v3",
@@ -63,7 +65,7 @@ def settings(tmp_path: Path) -> dict[str, Any]:
 
 
 def known_secrets() -> list[str]:
-    return [*SECRETS.values(), "fernet-key-text", "of-a-user"]
+    return [*SECRETS.values(), "fernet-key-text", "of-a-user", "of-a-program"]
 
 
 def talkative(item: Item, _seconds: float) -> tuple[str, str]:

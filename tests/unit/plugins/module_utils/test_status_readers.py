@@ -161,6 +161,10 @@ def test_all_facts(reader: status_readers.Reader, tmp_path: Path) -> None:
     (keys / "0").touch(mode=0o600)
     (tmp_path / "rabbitmq/.erlang.cookie").touch(mode=0o400)
     (tmp_path / "cloud-secret.yaml").touch(mode=0o600)
+    clients = {name: str(tmp_path / name) for name in ("ours.yaml", "theirs.yaml", "gone.yaml", "clouds.yaml")}
+    (tmp_path / "ours.yaml").write_text("# BEGIN hotstack.os\n")
+    (tmp_path / "theirs.yaml").write_text("clouds: {}\n")
+    (tmp_path / "created.json").write_text(json.dumps({"client_files": dict.fromkeys(clients.values())}))
     facts = reader.read()
     assert facts.errors == {"agents of cinder": "status 503"}
     assert facts.units["hotstack-os-keystone.service"].active == "active"
@@ -191,6 +195,8 @@ def test_all_facts(reader: status_readers.Reader, tmp_path: Path) -> None:
     assert modes[str(tmp_path / "clouds.yaml")] is None
     assert modes[str(tmp_path / "config/keystone/a.conf")] == 0o640
     assert modes[str(tmp_path / "cloud-secret.yaml")] == 0o600
+    assert [name for name, path in clients.items() if path in modes] == ["ours.yaml", "clouds.yaml"]
+    assert len(modes) == len(facts.modes)
     own = {file.path: (file.mode, file.owner) for file in facts.modes if file.wanted == file.owner == USER}
     assert own[str(keys)] == (0o700, USER)
     assert own[str(keys / "0")] == (0o600, USER)
