@@ -339,7 +339,7 @@ def parse_domains(output: str) -> Guests:
         for name, *lines in (block.splitlines() for block in output.split("Domain: '")[1:])
     ]
     stuck = [name.rstrip("'") for name, state in states if (state["state.state"], state["state.reason"]) == IO_ERROR]
-    return Guests(len(states), sum(state["state.state"] == RUNNING for _, state in states), tuple(stuck))
+    return Guests(len(states), sum(state["state.state"] == RUNNING for _name, state in states), tuple(stuck))
 
 
 def mount_of(mountinfo: str, path: str) -> Mount | None:
