@@ -67,6 +67,20 @@ for target in sys.argv[1:]:
         print("closed", error)
 """
 
+# Name servers that have their own address for whatever is asked.
+UPSTREAMS = {"t-upstream-1": "127.0.0.71", "t-upstream-2": "127.0.0.72"}
+UPSTREAM = """
+import socket, sys
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind((sys.argv[1], 53))
+while True:
+    asked, peer = server.recvfrom(512)
+    end = asked.index(b"\\0", 12) + 5
+    head = asked[:2] + bytes.fromhex("8180 0001 0001 0000 0000")
+    answer = bytes.fromhex("c00c 0001 0001 0000003c 0004") + socket.inet_aton(sys.argv[1])
+    server.sendto(head + asked[12:end] + answer, peer)
+"""
+
 DIG = """
 for server in 172.31.0.129 172.31.0.10; do
     for way in +notcp +tcp; do
@@ -89,17 +103,18 @@ KEYSTONE = "172.31.0.129:5000"
 STATISTICS = "172.31.0.129:8404"
 MEMCACHED = "172.31.0.5:11211"
 MARIADB = "172.31.0.3:3306"
+INNER = (MARIADB, "172.31.0.4:5672", "172.31.0.31:6641", "172.31.0.31:6642")
 OTHERS = f"{OUTSIDE}:2222"
 HOST = tuple(f"{address}:2222" for address in ("172.31.0.129", "172.31.0.10", "172.31.0.1", HOST_OUTSIDE))
 
 OPEN = {
     "host": (*NAMES, KEYSTONE, STATISTICS, MEMCACHED, OTHERS),
-    "container": (*NAMES, KEYSTONE, MARIADB, OTHERS),
+    "container": (*NAMES, KEYSTONE, *INNER, OTHERS),
     "guest": (*NAMES, KEYSTONE, OTHERS),
 }
 CLOSED = {
     "container": HOST,
-    "guest": (*HOST, STATISTICS, MEMCACHED, MARIADB, "172.31.0.1:53"),
+    "guest": (*HOST, STATISTICS, MEMCACHED, *INNER, "172.31.0.1:53"),
 }
 
 
@@ -156,6 +171,26 @@ def test_the_outside_reaches_no_container(network: Lab) -> None:
 def test_names(network: Lab, place: str) -> None:
     answers = network.run(*within(network, place), "sh", "-c", DIG).split()
     assert answers == ["172.31.0.129"] * 4
+
+
+def test_other_names_are_asked_where_the_host_asks(network: Lab) -> None:
+    """Give the host one name server after the other, and ask ours, which follows."""
+    before = network.run("cat", "/etc/resolv.conf")
+    for unit, address in UPSTREAMS.items():
+        start = ("systemd-run", "--quiet", "--collect", f"--unit={unit}", "python3", "-c", UPSTREAM, address)
+        network.run(*start)
+    try:
+        for number, address in enumerate(UPSTREAMS.values()):
+            network.run("tee", "/etc/resolv.conf", data=f"nameserver {address}\n")
+            dig = ("dig", "+short", "+time=1", "+tries=1", "@172.31.0.129", f"name{number}.example.org")
+            asked = within(network, "guest")
+            what = f"names come from {address}"
+            network.wait(lambda: network.run(*asked, *dig, check=False).strip() == address, what, 20, 0.5)  # noqa: B023
+    finally:
+        network.run("tee", "/etc/resolv.conf", data=before)
+        network.run("systemctl", "stop", *UPSTREAMS)
+    copy = "/var/lib/hotstack-os/runtime/resolv/resolv.conf"
+    network.wait(lambda: network.run("cat", copy) == before, "ours asks as before", 20, 0.5)
 
 
 def test_a_reload_of_firewalld_changes_nothing(network: Lab) -> None:
