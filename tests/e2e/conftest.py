@@ -30,6 +30,7 @@ ORDER = [
     "test_smoke",
     "test_status",
     "test_guests",
+    "test_consumers",
     "test_secrets",
     "test_change",
     "test_recovery",
