@@ -88,14 +88,14 @@ def remove(service: str) -> Callable[[Ground], None]:
     return script(f"podman rm --force {PREFIX}{service}")
 
 
-def stop_and_start(unit: str) -> Callable[[Ground], float]:
-    """Return what stops a unit, and starts it some seconds later."""
+def stop_and_start(*units: str) -> Callable[[Ground], float]:
+    """Return what stops units, and starts the first of them some seconds later."""
 
     def do(ground: Ground) -> float:
-        ground.lab.run("systemctl", "stop", unit)
+        ground.lab.run("systemctl", "stop", *units, timeout=300)
         time.sleep(3)
         begin = time.time()
-        ground.lab.run("systemctl", "start", unit, timeout=300)
+        ground.lab.run("systemctl", "start", units[0], timeout=300)
         return begin
 
     return do
@@ -233,7 +233,9 @@ def every_fault(services: Sequence[str]) -> list[Fault]:
     faults += [Fault("remove", service, remove(service), [service]) for service in services]
     faults += [Fault("stop", service, stop_and_start(f"{PREFIX}{service}.service"), [service]) for service in services]
     faults += [Fault("stop", unit, stop_and_start(unit)) for unit in HOST_UNITS]
-    faults.append(Fault("stop", "everything", stop_and_start("hotstack-os.target"), services))
+    # The target alone is stopped at once, and what belongs to it some seconds later.
+    everything = ("hotstack-os.target", *(f"{PREFIX}{service}.service" for service in services))
+    faults.append(Fault("stop", "everything", stop_and_start(*everything), services))
     faults += [
         Fault("systemd", "daemon-reload", script("systemctl daemon-reload")),
         Fault("systemd", "daemon-reexec", script("systemctl daemon-reexec")),
