@@ -169,7 +169,7 @@ def fill_guest_disk(ground: Ground) -> float:
     while_off(ground, name, GUEST_DISK.format(folder=guest_folder(ground, name)))
     # The guest lives in its memory; so far in, its disk has nothing of the image.
     write = "dd if=/dev/urandom of=/dev/vda bs=1M seek=512 count=256 oflag=direct"
-    ground.guests[name].run(f"nohup {write} >/dev/null 2>&1 &")
+    ground.guests[name].run(f"{write} </dev/null >/dev/null 2>&1 &")
     ground.lab.wait(lambda: ground.lab.shell(f"{VIRSH} list --state-paused --name").strip(), "the guest is paused", 120)
     ground.lab.shell(f"mount -o remount,size=2G {DISK}")
     return time.time()
