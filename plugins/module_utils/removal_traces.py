@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from ansible_collections.hotstack.os.plugins.module_utils.status_report import DEPLOYMENT
+
 Record = Mapping[str, Mapping[str, Any]]
 
 # The sections of the record; ovs_external_ids has its own.
@@ -20,7 +22,7 @@ EXTERNAL_IDS, CAPABILITIES = "ovs_external_ids", "capabilities"
 CLIENT_FILES = "client_files"
 
 # What the last deployment noted of its settings, and those that say where its data is: the user, then `data_dirs`.
-SETTINGS_FILE = "/etc/hotstack-os/deployment.json"
+SETTINGS_FILE = DEPLOYMENT
 PLACES = (
     "hotstack_os_user",
     "hotstack_os_data_dir",

@@ -167,3 +167,10 @@ def container(name: str, **differs: Any) -> Break:
 
 def agent(kind: str, *agents: Agent) -> Break:
     return lambda facts: facts.agents.update({kind: list(agents)})
+
+
+def assert_names(change: Break, name: str, cause: str, command: str) -> None:
+    """Break one thing, and see that its line says why, and what to type next."""
+    found = broken(change, name)
+    assert cause in found.cause
+    assert command in found.command

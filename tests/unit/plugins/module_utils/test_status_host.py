@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from small_deployment import GIB, SETTINGS, Break, broken, fails, field, good
+from small_deployment import GIB, SETTINGS, Break, assert_names, fails, field, good
 
 from ansible_collections.hotstack.os.plugins.module_utils import status_host
 from ansible_collections.hotstack.os.plugins.module_utils.status_facts import Clock, Disk, FileMode
@@ -66,9 +66,7 @@ CASES: dict[str, tuple[Break, str, str, str]] = {
 
 @pytest.mark.parametrize(("change", "name", "cause", "command"), CASES.values(), ids=CASES)
 def test_one_thing_is_broken(change: Break, name: str, cause: str, command: str) -> None:
-    found = broken(change, name)
-    assert cause in found.cause
-    assert command in found.command
+    assert_names(change, name, cause, command)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from small_deployment import Break, bad, broken, fails, field, good, unit
+from small_deployment import Break, assert_names, bad, fails, field, good, unit
 
 from ansible_collections.hotstack.os.plugins.module_utils.status_facts import Interface, Switch
 
@@ -77,9 +77,7 @@ CASES: dict[str, tuple[Break, str, str, str]] = {
 
 @pytest.mark.parametrize(("change", "name", "cause", "command"), CASES.values(), ids=CASES)
 def test_one_thing_is_broken(change: Break, name: str, cause: str, command: str) -> None:
-    found = broken(change, name)
-    assert cause in found.cause
-    assert command in found.command
+    assert_names(change, name, cause, command)
 
 
 def test_address_is_why_the_setup_is_incomplete() -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from small_deployment import Break, agent, bad, broken, fails, field, good, stop
+from small_deployment import Break, agent, assert_names, bad, fails, field, good, stop
 
 from ansible_collections.hotstack.os.plugins.module_utils import status_ties
 from ansible_collections.hotstack.os.plugins.module_utils.status_facts import Agent, Cells, Mount, Session, Switch
@@ -96,9 +96,7 @@ CASES: dict[str, tuple[Break, str, str, str]] = {
 
 @pytest.mark.parametrize(("change", "name", "cause", "command"), CASES.values(), ids=CASES)
 def test_one_thing_is_broken(change: Break, name: str, cause: str, command: str) -> None:
-    found = broken(change, name)
-    assert cause in found.cause
-    assert command in found.command
+    assert_names(change, name, cause, command)
 
 
 @pytest.mark.parametrize(
