@@ -17,6 +17,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = str(ROOT / "tools/lab")
 PREFIX = "hotstack-os-"
+# hotstack_os_data_dir, which no lab changes.
+DATA_DIR = "/var/lib/hotstack-os"
 RECAP = re.compile(r"^\S+\s*: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 # For a shell: a client of the session's libvirt, in which Nova's guests run.
 VIRSH = 'virsh --quiet --connect "qemu:///session?socket=/run/user/$(id -u hotstack)/libvirt/libvirt-sock"'

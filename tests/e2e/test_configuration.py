@@ -7,9 +7,9 @@ import json
 from typing import Any
 
 import pytest
-from lab import Lab
+from lab import DATA_DIR, Lab
 
-CONFIG = "/var/lib/hotstack-os/runtime/config"
+CONFIG = f"{DATA_DIR}/runtime/config"
 SERVICES = ["keystone", "glance", "placement", "neutron", "nova", "cinder", "heat"]
 
 # No service has these. They are added to each file: whatever keeps bad options from being found keeps them too.

@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 import yaml
 from guests import Guest, provide_key
-from lab import TOOL, VIRSH, Lab
+from lab import DATA_DIR, TOOL, VIRSH, Lab
 
 HERE = Path(__file__).resolve().parent
 PROGRAM = (HERE / "consumers_cloud.py").read_text()
 PREFIX = "test-consumers"
 IMAGE = "/var/cache/hotstack-os/guest-image/guest.qcow2"
 FOLDER = "/var/tmp/hotstack-test-consumers"
-VOLUMES = "/var/lib/hotstack-os/cinder-nfs"
+VOLUMES = f"{DATA_DIR}/cinder-nfs"
 NVRAM = "ls ~hotstack/.config/libvirt/qemu/nvram 2>/dev/null | grep notapet- || true"
 TAGS = ["hotstack", "hotstack-snapset", "role=controller", "mac_address=22:57:f8:dd:21:10"]
 # In seconds; HAProxy's usual limit is a minute.
@@ -405,7 +405,7 @@ def rescue_and_insert(consumer: Consumer) -> None:
 
 def _boots(consumer: Consumer, server: str, word: str) -> None:
     """Wait until the last kernel on the console has this word on its command line."""
-    console = f"/var/lib/hotstack-os/nova-instances/{server}/console.log"
+    console = f"{DATA_DIR}/nova-instances/{server}/console.log"
     search = f"grep -a 'ommand line: ' {console} | tail -n 1 | grep -q {word}"
     consumer.lab.wait(lambda: consumer.lab.attempt("sh", "-c", search).returncode == 0, f"{word} on the console", 90)
 

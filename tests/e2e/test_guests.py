@@ -6,15 +6,14 @@ from __future__ import annotations
 import foreign
 import pytest
 from guests import NAMES, Guest, openstack, pings
-from lab import PREFIX, VIRSH, Lab
+from lab import DATA_DIR, PREFIX, VIRSH, Lab
 
-DATA = "/var/lib/hotstack-os"
 SYSTEMCTL = "systemctl --user --machine=hotstack@"
 SESSION = "hotstack-os-libvirtd-session.service"
 KILL_SESSION = f"{SYSTEMCTL} kill --kill-whom=main --signal=KILL {SESSION}"
 
 # Each line of the listing: kind, mode, owner, group, path below the data root.
-LIST = f"find {DATA}/nova-instances {DATA}/cinder-nfs {DATA}/nova-mnt -printf '%y %m %u %g %P\\n'"
+LIST = f"find {DATA_DIR}/nova-instances {DATA_DIR}/cinder-nfs {DATA_DIR}/nova-mnt -printf '%y %m %u %g %P\\n'"
 
 
 def test_a_guest_from_an_image_and_one_from_a_volume(deployed: Lab, guests: dict[str, Guest]) -> None:
@@ -24,8 +23,8 @@ def test_a_guest_from_an_image_and_one_from_a_volume(deployed: Lab, guests: dict
     inside = deployed.run("podman", "exec", "hotstack-os-nova-compute", "virsh", "--quiet", "list", "--name").split()
     assert sorted(inside) == sorted(running)
     sources = {name: _sources(deployed, name) for name in NAMES}
-    assert sources["from-image"][0].startswith(f"{DATA}/nova-instances/")
-    assert sources["from-volume"][0].startswith(f"{DATA}/nova-mnt/")
+    assert sources["from-image"][0].startswith(f"{DATA_DIR}/nova-instances/")
+    assert sources["from-volume"][0].startswith(f"{DATA_DIR}/nova-mnt/")
 
 
 def _sources(lab: Lab, name: str) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from lab import Lab
+from lab import DATA_DIR, Lab
 
 SECONDS = 5
 RUN = """
@@ -108,9 +108,9 @@ def test_only_root_is_told(deployed: Lab) -> None:
     assert "Only root" in done.stderr
 
 
-CREDENTIALS = "/var/lib/hotstack-os/credentials.json"
-CONFIG = "/var/lib/hotstack-os/runtime/config/placement/placement.conf"
-KEY = "/var/lib/hotstack-os/keystone/fernet-keys/0"
+CREDENTIALS = f"{DATA_DIR}/credentials.json"
+CONFIG = f"{DATA_DIR}/runtime/config/placement/placement.conf"
+KEY = f"{DATA_DIR}/keystone/fernet-keys/0"
 SYSTEM_ID = "/etc/openvswitch/system-id.conf"
 HOST = "$(uname -n)"
 # A command that breaks something, and the cause that is named; the command that is named with it mends it.

@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from guests import openstack
-from lab import PREFIX, VIRSH
+from lab import DATA_DIR, PREFIX, VIRSH
 
 from faultlib.ground import Fault, Ground
 
 SYSTEMCTL = "systemctl --user --machine=hotstack@"
 SESSION = "hotstack-os-libvirtd-session.service"
-DATA = "/var/lib/hotstack-os"
 LIBVIRTD = "/usr/sbin/libvirtd"
 COPY = "/usr/local/libexec/hotstack-os/libvirtd"
 # As a package update replaces it, with another content.
@@ -122,7 +121,7 @@ def power_cut(ground: Ground) -> None:
 def fill_disk(ground: Ground) -> float:
     """Give the stores a small disk, fill it while they are written to, and free it again."""
     units = [ground.unit(store) for store in STORES]
-    folders = " ".join(f"{DATA}/{FOLDERS[store]}" for store in STORES)
+    folders = " ".join(f"{DATA_DIR}/{FOLDERS[store]}" for store in STORES)
     ground.lab.run("systemctl", "stop", *units, timeout=300)
     ground.lab.shell(SMALL_DISK.format(folders=folders))
     ground.lab.run("systemctl", "start", *units, timeout=300)
@@ -137,7 +136,7 @@ def fill_disk(ground: Ground) -> float:
 def former_disk(ground: Ground) -> None:
     """Give the stores their former disk back, with what they have now."""
     units = [ground.unit(store) for store in STORES]
-    folders = " ".join(f"{DATA}/{FOLDERS[store]}" for store in STORES)
+    folders = " ".join(f"{DATA_DIR}/{FOLDERS[store]}" for store in STORES)
     ground.lab.run("systemctl", "stop", *units, timeout=300)
     ground.lab.shell(FORMER_DISK.format(folders=folders))
     ground.lab.run("systemctl", "start", *units, timeout=300)
@@ -145,7 +144,7 @@ def former_disk(ground: Ground) -> None:
 
 def guest_folder(ground: Ground, guest: str) -> str:
     """Return the folder that holds a guest's disk."""
-    return f"{DATA}/nova-instances/{openstack(ground.lab, 'server', 'show', guest, '-f', 'value', '-c', 'id')}"
+    return f"{DATA_DIR}/nova-instances/{openstack(ground.lab, 'server', 'show', guest, '-f', 'value', '-c', 'id')}"
 
 
 def while_off(ground: Ground, guest: str, script: str) -> None:
@@ -195,7 +194,7 @@ def edit_unit(service: str) -> Callable[[Ground], None]:
 
 def edit_config(service: str, name: str) -> Callable[[Ground], None]:
     """Return what edits a configuration file of a service by hand."""
-    return script(f"echo >>{DATA}/runtime/config/{service}/{name}")
+    return script(f"echo >>{DATA_DIR}/runtime/config/{service}/{name}")
 
 
 def update_libvirt(ground: Ground) -> float:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import yaml
 from guests import PINGS_A_SECOND, Guest
-from lab import PREFIX, ROOT, TOOL, Lab
+from lab import DATA_DIR, PREFIX, ROOT, TOOL, Lab
 
 from faultlib import results
 
@@ -115,7 +115,7 @@ class Ground:
         for program in ("ask_apis", "markers", "watch"):
             text = (INSIDE / f"{program}.py").read_text()
             self.lab.run("sh", "-c", f"cat >{FOLDER}/{program}.py", data=text)
-        credentials = json.loads(self.lab.run("cat", "/var/lib/hotstack-os/credentials.json"))
+        credentials = json.loads(self.lab.run("cat", f"{DATA_DIR}/credentials.json"))
         access = {store: f"172.31.0.{self.lines[service]['address']}" for store, service in STORES.items()}
         access |= {"mariadb_password": secrets.token_hex(16), "rabbitmq_user": "nova"}
         access["rabbitmq_password"] = credentials["nova_messaging_password"]
