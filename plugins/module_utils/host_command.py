@@ -14,7 +14,15 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import diagnosis_archive, status_checks, status_readers, status_report, status_services, status_text
+from . import (
+    diagnosis_archive,
+    status_checks,
+    status_facts,
+    status_readers,
+    status_report,
+    status_services,
+    status_text,
+)
 
 SETTINGS = status_report.DEPLOYMENT
 PATIENCE = 3.0
@@ -45,11 +53,11 @@ def read_settings(path: str) -> tuple[dict[str, Any], float]:
 
 def find_out(settings: Mapping[str, Any], written: float, patience: float) -> status_report.Report:
     """Return the state of the deployment."""
-    reader = status_readers.Reader(settings, written, patience)
-    facts = reader.read()
-    bad = [] if "units" in facts.errors else status_services.not_ready(settings, facts)
-    if bad:
-        reader.explain(bad[:MOST_EXPLAINED])
+
+    def suspects(facts: status_facts.Facts) -> list[str]:
+        return [] if "units" in facts.errors else status_services.not_ready(settings, facts)[:MOST_EXPLAINED]
+
+    facts = status_readers.Reader(settings, written, patience).read(suspects)
     return status_checks.report(settings, facts)
 
 

@@ -17,7 +17,8 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 from . import file_capabilities, processes, service_units, status_cloud, status_facts
@@ -27,6 +28,8 @@ from .status_host import CLOCK_KEEPERS
 
 Settings = Mapping[str, Any]
 
+# The jobs of the reader that tell which services are not well.
+OF_SERVICES = ("units", "containers", "unit_files")
 TARGET = "hotstack-os.target"
 SESSION_UNIT = f"{PREFIX}libvirtd-session.service"
 SETUP = f"/usr/local/libexec/{PREFIX}infra-setup"
@@ -103,31 +106,50 @@ def text_of(path: str) -> str:
         return file.read()
 
 
-def together(jobs: Mapping[str, Callable[[], None]], seconds: float) -> dict[str, str]:
-    """Do jobs at the same time; return by name why some have failed or are not done.
+class Jobs:
+    """Jobs that are done at the same time, all within one limit.
 
     Their threads keep no program from ending: one may hang for good, such as in a file system that does not answer.
     """
-    errors = dict.fromkeys(jobs, f"there was no answer within {seconds:.0f} s")
 
-    def work(name: str) -> None:
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.end = time.monotonic() + seconds
+        self.errors: dict[str, str] = {}
+        self.threads: dict[str, threading.Thread] = {}
+
+    def start(self, jobs: Mapping[str, Callable[[], None]]) -> None:
+        """Start further jobs; the limit stays."""
+        for name, job in jobs.items():
+            self.errors[name] = f"there was no answer within {self.seconds:.0f} s"
+            self.threads[name] = threading.Thread(target=self.work, args=(name, job), daemon=True)
+            self.threads[name].start()
+
+    def work(self, name: str, job: Callable[[], None]) -> None:
+        """Do a job."""
         try:
-            jobs[name]()
+            job()
         except (ReadError, status_cloud.CloudError) as error:
-            errors[name] = str(error)
+            self.errors[name] = str(error)
         # Half of what is asked may be broken, in any way.
         except Exception as error:
-            errors[name] = f"{type(error).__name__}: {error}"
+            self.errors[name] = f"{type(error).__name__}: {error}"
         else:
-            del errors[name]
+            del self.errors[name]
 
-    threads = [threading.Thread(target=work, args=(name,), daemon=True) for name in jobs]
-    end = time.monotonic() + seconds
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, end - time.monotonic()))
-    return dict(errors)
+    def wait(self, names: Collection[str]) -> dict[str, str]:
+        """Wait for some; return by name why they have failed or are not done."""
+        for name in names:
+            self.threads[name].join(max(0.0, self.end - time.monotonic()))
+        errors = dict(self.errors)
+        return {name: errors[name] for name in names if name in errors}
+
+
+def together(jobs: Mapping[str, Callable[[], None]], seconds: float) -> dict[str, str]:
+    """Do jobs at the same time; return by name why some have failed or are not done."""
+    started = Jobs(seconds)
+    started.start(jobs)
+    return started.wait(jobs)
 
 
 class Reader:
@@ -137,11 +159,12 @@ class Reader:
         self.settings = settings
         self.written = written
         self.patience = patience
+        self.end = time.monotonic() + patience
         self.facts = Facts()
 
-    def read(self) -> Facts:
-        """Find out all at once."""
-        jobs: dict[str, Callable[[], None]] = {
+    def read(self, suspects: Callable[[Facts], Collection[str]]) -> Facts:
+        """Find out all at once; of the services that are suspects, once they can be told, also why."""
+        known: dict[str, Callable[[], None]] = {
             "units": self.units,
             "containers": self.containers,
             "unit_files": self.unit_files,
@@ -160,12 +183,22 @@ class Reader:
             "clock": self.clock,
         }
         # The jobs give up by themselves, with a better word, a little earlier.
-        self.facts.errors.update(together(jobs, self.patience + 0.5))
+        jobs = Jobs(self.patience + 0.5)
+        jobs.start(known)
+        self.facts.errors.update(jobs.wait(OF_SERVICES))
+        whys = {f"why {name}": partial(self.explain, name) for name in suspects(self.facts)}
+        jobs.start(whys)
+        self.facts.errors.update(jobs.wait(known))
+        jobs.wait(whys)
         return self.facts
+
+    def left(self) -> float:
+        """Return the seconds that are left; what begins late has a moment."""
+        return max(0.2, self.end - time.monotonic())
 
     def output(self, *command: str, **options: Any) -> str:
         """Return what a command prints."""
-        return output(*command, patience=self.patience, **options)
+        return output(*command, patience=self.left(), **options)
 
     def setting(self, name: str) -> Any:
         """Return a setting of the deployment."""
@@ -232,14 +265,14 @@ class Reader:
             next_id = None
         self.facts.switch = status_facts.Switch(tuple(bridges), ids, next_id)
         try:
-            answer = status_cloud.ask_ovsdb(ids.get("ovn-remote", ""), self.patience)
+            answer = status_cloud.ask_ovsdb(ids.get("ovn-remote", ""), self.left())
             self.facts.chassis = status_facts.parse_chassis(answer)
         except (status_cloud.CloudError, ValueError) as error:
             self.facts.errors["chassis"] = str(error)
 
     def zones(self) -> None:
         """Ask firewalld, if it runs."""
-        if attempt("systemctl", "is-active", "--quiet", "firewalld", patience=self.patience).returncode == 0:
+        if attempt("systemctl", "is-active", "--quiet", "firewalld", patience=self.left()).returncode == 0:
             self.facts.zones = status_facts.parse_zones(self.output(*ZONES))
 
     def tables(self) -> None:
@@ -287,12 +320,13 @@ class Reader:
         """Ask the APIs about their workers."""
         with open(self.setting("credentials_file"), encoding="utf-8") as file:
             password = json.load(file)["admin_password"]
-        session = status_cloud.Session(self.setting("auth_url"), password, self.patience)
+        session = status_cloud.Session(self.setting("auth_url"), password, self.left())
+        session.patience = self.left()
 
         def ask(kind: str) -> Callable[[], None]:
             return lambda: self.facts.agents.update({kind: session.agents(kind)})
 
-        failed = together({kind: ask(kind) for kind in status_cloud.WORKERS}, self.patience)
+        failed = together({kind: ask(kind) for kind in status_cloud.WORKERS}, self.left() + 0.2)
         self.facts.errors.update({f"agents of {kind}": error for kind, error in failed.items()})
 
     def session(self) -> None:
@@ -369,27 +403,19 @@ class Reader:
 
     # --- services that are not well
 
-    def explain(self, names: Iterable[str]) -> None:
-        """Find out why services are not well."""
-
-        def ask(name: str) -> Callable[[], None]:
-            return lambda: self.facts.why.update({name: self.why(name)})
-
-        together({name: ask(name) for name in names}, 1.5)
-
-    def why(self, name: str) -> status_facts.Why:
-        """Return what a service said last, and what its container lacks."""
+    def explain(self, name: str) -> None:
+        """Find out what a service said last, and what its container lacks."""
         command = ("journalctl", f"--unit={service_unit(name)}", f"--identifier={PREFIX}{name}", "--lines=9")
-        printed = attempt(*command, "--output=cat", "--no-pager", "--quiet", patience=1.2).stdout.splitlines()
+        printed = attempt(*command, "--output=cat", "--no-pager", "--quiet", patience=self.left()).stdout.splitlines()
         said = next((line.strip() for line in reversed(printed) if not OF_PODMAN.match(line)), "")
         health = ""
-        shown = attempt("podman", "inspect", "--format={{json .State.Health}}", PREFIX + name, patience=1.2)
+        shown = attempt("podman", "inspect", "--format={{json .State.Health}}", PREFIX + name, patience=self.left())
         if shown.returncode == 0:
             log = (json.loads(shown.stdout) or {}).get("Log") or []
             health = str(log[-1].get("Output", "")).strip() if log and log[-1].get("ExitCode") else ""
         image = re.search(r"^Image=(\S+)$", text_of(unit_file(name)), re.MULTILINE)
-        missing = image and attempt("podman", "image", "exists", image[1], patience=1.2).returncode == 1
-        return status_facts.Why(said[:300], health[:300], bool(missing))
+        missing = image and attempt("podman", "image", "exists", image[1], patience=self.left()).returncode == 1
+        self.facts.why[name] = status_facts.Why(said[:300], health[:300], bool(missing))
 
 
 def resident(cgroup: str, root: str = "/sys/fs/cgroup", proc: str = "/proc") -> int:

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,10 @@ def test_only_causes_are_explained(
         def __init__(self, *_arguments: Any) -> None:
             pass
 
-        def read(self) -> status_facts.Facts:
-            return status_facts.Facts(errors=errors)
-
-        def explain(self, names: list[str]) -> None:
-            asked.extend(names)
+        def read(self, suspects: Callable[[status_facts.Facts], list[str]]) -> status_facts.Facts:
+            facts = status_facts.Facts(errors=errors)
+            asked.extend(suspects(facts))
+            return facts
 
     monkeypatch.setattr(status_readers, "Reader", Reader)
     monkeypatch.setattr(status_checks, "report", lambda *_: Report())

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,23 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: dict[str, 
     return status_readers.Reader(settings, 1000.0, 3.0)
 
 
+@pytest.fixture
+def hanging() -> Iterator[Callable[[], None]]:
+    """Return what does not return before the test is over."""
+    over = threading.Event()
+
+    def hang() -> None:
+        over.wait(20)
+
+    yield hang
+    over.set()
+
+
+def nobody(_facts: status_facts.Facts) -> list[str]:
+    """Suspect no service."""
+    return []
+
+
 class FakeSession:
     """A cloud whose Cinder does not answer."""
 
@@ -165,7 +183,7 @@ def test_all_facts(reader: status_readers.Reader, tmp_path: Path) -> None:
     (tmp_path / "ours.yaml").write_text("# BEGIN hotstack.os\n")
     (tmp_path / "theirs.yaml").write_text("clouds: {}\n")
     (tmp_path / "created.json").write_text(json.dumps({"client_files": dict.fromkeys(clients.values())}))
-    facts = reader.read()
+    facts = reader.read(nobody)
     assert facts.errors == {"agents of cinder": "status 503"}
     assert facts.units["hotstack-os-keystone.service"].active == "active"
     assert facts.memory == {"keystone": 77, "db-sync": 0}
@@ -212,7 +230,7 @@ def test_half_of_it_is_broken(
         commands[key] = 1
     monkeypatch.setattr(FakeManager, "answer", "")
     (Path(reader.setting("credentials_file"))).unlink()
-    facts = reader.read()
+    facts = reader.read(nobody)
     assert set(facts.errors) == {"containers", "cells", "switch", "guests", "session", "agents"}
     assert facts.errors["cells"] == "`podman exec hotstack-os-mariadb` failed: podman exec is broken"
     assert "FileNotFoundError" in facts.errors["agents"]
@@ -236,8 +254,74 @@ def test_no_session(reader: status_readers.Reader, monkeypatch: pytest.MonkeyPat
 
 
 def test_explain(reader: status_readers.Reader) -> None:
-    reader.explain(["keystone", "unknown"])
-    assert reader.facts.why == {"keystone": status_facts.Why("it broke", "port closed", True)}
+    facts = reader.read(lambda facts: ["keystone", "unknown"] if facts.units and facts.unit_files else [])
+    assert facts.why == {"keystone": status_facts.Why("it broke", "port closed", True)}
+    assert set(facts.errors) == {"agents of cinder"}
+
+
+@pytest.mark.parametrize("hangs", ["podman ps", "podman inspect", "virsh"])
+def test_a_program_that_hangs(
+    reader: status_readers.Reader, monkeypatch: pytest.MonkeyPatch, hangs: str, hanging: Callable[[], None]
+) -> None:
+    """Whatever hangs, with no limit of its own, is given up with all the rest; what answers is there."""
+    answers = status_readers.attempt
+
+    def attempt(*command: str, patience: float, **options: Any) -> subprocess.CompletedProcess[str]:
+        if " ".join(command).startswith(hangs):
+            hanging()
+        return answers(*command, patience=patience, **options)
+
+    monkeypatch.setattr(status_readers, "attempt", attempt)
+    reader.patience = 0.5
+    began = time.monotonic()
+    facts = reader.read(lambda _facts: ["keystone"])
+    assert 1 <= time.monotonic() - began < 2
+    assert facts.units
+    late = [name for name, said in facts.errors.items() if "no answer" in said]
+    assert late == {"podman ps": ["containers"], "podman inspect": [], "virsh": ["guests"]}[hangs]
+    # While something else hangs there is time to ask for the reasons.
+    assert hangs != "virsh" or facts.why
+
+
+def test_an_api_that_hangs(
+    reader: status_readers.Reader, monkeypatch: pytest.MonkeyPatch, hanging: Callable[[], None]
+) -> None:
+    """The list that is not there is named, and not the login, although that took nearly all of the time."""
+
+    class Session:
+        patience = 0.0
+
+        def agents(self, kind: str) -> list[status_facts.Agent]:
+            if kind == "nova":
+                hanging()
+            return [status_facts.Agent(kind, f"{self.patience:.1f}", True, True)]
+
+    def login(*_arguments: Any) -> Session:
+        reader.end -= reader.patience
+        return Session()
+
+    monkeypatch.setattr(status_cloud, "Session", login)
+    began = time.monotonic()
+    facts = reader.read(nobody)
+    assert time.monotonic() - began < 2
+    assert set(facts.errors) == {"agents of nova"}
+    assert {kind: listed[0].host for kind, listed in facts.agents.items()} == {"neutron": "0.2", "cinder": "0.2"}
+
+
+def test_one_limit_for_what_is_asked_one_after_the_other(
+    reader: status_readers.Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+    answers = status_readers.attempt
+
+    def attempt(*command: str, patience: float, **options: Any) -> subprocess.CompletedProcess[str]:
+        given.append(patience)
+        reader.end -= 1.4
+        return answers(*command, patience=patience, **options)
+
+    monkeypatch.setattr(status_readers, "attempt", attempt)
+    reader.explain("keystone")
+    assert given == [pytest.approx(3.0, abs=0.5), pytest.approx(1.6, abs=0.5), pytest.approx(0.2, abs=0.1)]
 
 
 def test_a_job_that_hangs_is_left_behind() -> None:
@@ -323,6 +407,6 @@ def test_facts_of_a_broken_host_can_be_judged(reader: status_readers.Reader, com
         "hotstack_os_provider_bridge": "hot-ex",
         "hotstack_os_provider_network": "192.0.2.128/25",
     }
-    report = status_checks.report(settings, reader.read())
+    report = status_checks.report(settings, reader.read(nobody))
     assert not report.well
     assert all(line.command for line in report.lines if not line.good)
