@@ -97,7 +97,10 @@ def show_units(run: Runner, names: Iterable[str]) -> dict[str, dict[str, str]]:
     if not names or not shutil.which("systemctl"):
         return {}
     argv = ["systemctl", "show", "--property", ",".join(PROPERTIES), "--", *(service_unit(name) for name in names)]
-    units = parse_show(run(argv)[1])
+    status, output, errors = run(argv)
+    if status != 0:
+        raise HostError(f"systemctl cannot show the units: {errors.strip()}")
+    units = parse_show(output)
     return {name: units[service_unit(name)] for name in names if service_unit(name) in units}
 
 

@@ -182,8 +182,8 @@ def wait(
                 left.discard(name)
             elif verdict:
                 raise host.HostError(failure(job, run, name, verdict))
-        starting = any(unit.get("ActiveState") == "activating" for unit in units.values())
-        if left and not starting and now - last_move > STANDSTILL:
+        moving = any(unit.get("ActiveState") in ("activating", "deactivating") for unit in units.values())
+        if left and not moving and now - last_move > STANDSTILL:
             reason = f"because it waits for something that does not start ({STANDSTILL:.0f} s)"
             raise host.HostError(failure(job, run, min(left), reason))
         if left:
@@ -259,8 +259,9 @@ def make_absent(job: Job, names: list[str] | None, run: host.Runner, check_mode:
         if stop:
             host.systemctl(run, "stop", "--", *stop)
         left = [PREFIX + name for name in doomed if name in host.read_digests(run)]
-        if left:
-            run(["podman", "rm", "--force", "--ignore", "--", *left])
+        status, _output, errors = run(["podman", "rm", "--force", "--ignore", "--", *left]) if left else (0, "", "")
+        if status != 0:
+            raise host.HostError(f"podman cannot remove {', '.join(left)}: {errors.strip()}")
         for paths in doomed.values():
             for path in paths:
                 host.delete(path)

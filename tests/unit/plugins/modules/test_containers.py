@@ -30,6 +30,9 @@ class FakeHost:
         self.waits_forever: set[str] = set()
         self.images = {"localhost/web:1", "localhost/step:1"}
         self.refused = ""
+        self.stopping: dict[str, int] = {}  # services that stop for so many looks before they run again
+        self.kept = ""  # why podman removes nothing
+        self.deaf = False  # whether systemd does not answer
 
     def __call__(self, argv: list[str]) -> tuple[int, str, str]:
         self.calls.append(argv)
@@ -42,6 +45,8 @@ class FakeHost:
     def _systemctl(self, argv: list[str]) -> tuple[int, str, str]:
         verb = argv[1]
         if verb == "show":
+            if self.deaf:
+                return 1, "", "Failed to connect to bus\n"
             return 0, "\n".join(self._show(name) for name in self._units(argv)), ""
         for name in self._units(argv) if verb in ("start", "restart") else []:
             self._run(name)
@@ -55,6 +60,9 @@ class FakeHost:
             self.restarts[name] += 1
             state = "activating"
         job = "7" if name in self.waits_forever else "0"
+        if self.stopping.get(name):
+            self.stopping[name] -= 1
+            state, job = "deactivating", "7"
         loaded = "loaded" if (self.root / f"units/hotstack-os-{name}.container").exists() else "not-found"
         lines = [f"Id=hotstack-os-{name}.service", f"LoadState={loaded}", f"ActiveState={state}", f"Job={job}"]
         return "\n".join([*lines, f"NRestarts={self.restarts.get(name, 0)}", ""])
@@ -79,6 +87,8 @@ class FakeHost:
             return 0, json.dumps(listing), ""
         if argv[1] == "inspect":
             return 0, json.dumps({"Log": [{"Output": f"refused {SECRET}\n"}]}), ""
+        if argv[1] == "rm" and self.kept:
+            return 1, "", self.kept
         if argv[1] == "rm":
             for name in argv[2:]:
                 self.containers.pop(name.replace("hotstack-os-", ""), None)
@@ -252,6 +262,25 @@ def test_waiting_for_nothing_ends_too(tmp_path: Path, fake: FakeHost) -> None:
         run(both(tmp_path), fake)
 
 
+def test_a_service_that_is_long_in_stopping_is_waited_for(tmp_path: Path, fake: FakeHost) -> None:
+    run(both(tmp_path), fake)
+    fake.stopping["web"] = 5
+    result = run(params(tmp_path, item(tmp_path, "web", "d2", "a = 1\n")), fake)
+    assert result["restarted"] == ["web"]
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_a_systemd_that_does_not_answer_is_not_taken_for_one_without_units(
+    tmp_path: Path, fake: FakeHost, state: str
+) -> None:
+    run(both(tmp_path), fake)
+    fake.deaf = True
+    with pytest.raises(host.HostError, match="systemctl cannot show the units: Failed to connect to bus"):
+        run(params(tmp_path, item(tmp_path, "web", "d2", "a = 1\n"), state=state), fake)
+    assert (tmp_path / "config/web/web.conf").read_text() == f"password = {SECRET}\n"
+    assert fake.containers["web"] == "d1"
+
+
 def test_a_missing_image_is_said_before_anything_is_written(tmp_path: Path, fake: FakeHost) -> None:
     fake.images.clear()
     with pytest.raises(host.HostError, match="Image localhost/step:1 of step is not on this host"):
@@ -298,6 +327,12 @@ def test_absent_removes_a_container_that_lost_its_unit(tmp_path: Path, fake: Fak
     fake.containers["web"] = None
     assert run(params(tmp_path, state="absent", names=["web"]), fake)["removed"] == ["web"]
     assert fake.containers == {}
+
+
+def test_a_container_that_podman_keeps_is_not_called_removed(tmp_path: Path, fake: FakeHost) -> None:
+    fake.containers["web"], fake.kept = None, "device or resource busy\n"
+    with pytest.raises(host.HostError, match="podman cannot remove hotstack-os-web: device or resource busy"):
+        run(params(tmp_path, state="absent", names=["web"]), fake)
 
 
 def test_the_module_alone_says_what_is_missing(fake: FakeHost) -> None:
