@@ -74,8 +74,13 @@ def ready_images(images: list[dict[str, Any]], waiting: set[str], running: set[s
 
 
 def superseded_images(listed: list[dict[str, Any]], wanted: set[str]) -> list[dict[str, Any]]:
-    """Return the images of ours that no definition asks for, children before parents."""
+    """Return the images of ours that no definition asks for, children before parents.
+
+    An image that somebody made from one of ours has its label too, but another name.
+    """
     ours = [line for line in listed if LABEL + ".image" in (line.get("Labels") or {})]
+    named = [(line, line.get("Names") or [REPOSITORY]) for line in ours]
+    ours = [line for line, names in named if any(name.startswith(REPOSITORY) for name in names)]
     old = [line for line in ours if not wanted & set(line.get("Names") or [])]
     return sorted(old, key=lambda line: line.get("Created", 0), reverse=True)
 

@@ -88,6 +88,7 @@ def test_superseded_images() -> None:
         {"Id": "untagged", "Names": None, "Labels": label, "Created": 3},
         {"Id": "wanted", "Names": ["localhost/hotstack-os-infra:1"], "Labels": label},
         {"Id": "foreign", "Names": ["localhost/hotstack-os-mine:1"], "Labels": None},
+        {"Id": "made from ours", "Names": ["localhost/my-nova:1"], "Labels": label, "Created": 4},
     ]
     old = image_builds.superseded_images(listed, {"localhost/hotstack-os-infra:1"})
     assert [line["Id"] for line in old] == ["untagged", "old-child", "old-parent"]
