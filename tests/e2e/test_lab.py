@@ -29,6 +29,12 @@ def test_exec_passes_arguments_as_they_are() -> None:
     assert done.stdout == b"a b|$HOME|--|'|"
 
 
+def test_a_shell_finds_what_exec_finds() -> None:
+    """Ansible is where only the environment of the lab host tells."""
+    done = tool("shell", input=b"command -v ansible-playbook\n")
+    assert (done.returncode, done.stdout) == (0, b"/opt/ansible/bin/ansible-playbook\n")
+
+
 def test_up_again_leaves_the_lab_host_alone(lab: Lab) -> None:
     """Compare the start of its first process."""
     started = lab.run("stat", "--format=%Y", "/proc/1")

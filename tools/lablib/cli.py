@@ -104,7 +104,8 @@ def dispatch(host: LabHost, options: argparse.Namespace, rest: list[str]) -> int
             raise LabError("Say what to run: tools/lab exec -- COMMAND [ARGUMENT...].")
         host.execute(rest)
     elif command == "shell":
-        host.execute(["bash", "--login"])
+        # No login shell: its profile would take Ansible off PATH.
+        host.execute(["bash"])
     elif command == "reboot":
         host.reboot(hard=options.hard)
     elif command == "status":
