@@ -22,7 +22,7 @@ author:
   - The hotstack.os authors (!UNKNOWN)
 options:
   cloud:
-    description: The administrator's cloud, of F(/etc/openstack/clouds.yaml) or another place where clients look.
+    description: The administrator's cloud, of C(/etc/openstack/clouds.yaml) or another place where clients look.
     type: str
     default: hotstack-os-admin
   runtime_image:
@@ -187,7 +187,7 @@ options:
       public_key_file:
         description:
           - The file of the public key.
-          - If it is empty, F(~/.ssh/id_ed25519.pub) or F(~/.ssh/id_rsa.pub) of who runs the module; without these there
+          - If it is empty, C(~/.ssh/id_ed25519.pub) or C(~/.ssh/id_rsa.pub) of who runs the module; without these there
             is no keypair, and a warning.
         type: path
         default: ""
@@ -208,7 +208,7 @@ options:
         type: path
         required: true
       users:
-        description: Users of the host who get the file too, as F(~/.config/openstack/cloud-secret.yaml).
+        description: Users of the host who get the file too, as C(~/.config/openstack/cloud-secret.yaml).
         type: list
         elements: str
         default: []

@@ -18,7 +18,7 @@ options:
   path:
     description:
       - The file. Folders that are missing are created, for their owner alone if there is an O(owner).
-      - Without it F(~/.config/openstack/clouds.yaml) of O(owner).
+      - Without it C(~/.config/openstack/clouds.yaml) of O(owner).
     type: path
   owner:
     description: The user who owns the file; without it, the one who runs the module. Only the owner can read it.

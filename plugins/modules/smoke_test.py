@@ -14,12 +14,12 @@ description:
     pass tagged packets, write a volume, show console and screen, and reach the names and APIs of the cloud.
   - Shows each step with its seconds. What does not work is in RV(failures) and does not stop the rest.
   - Stack and keypair are deleted at the end, also after a failure.
-  - Root needs nothing but the container image, another user a Python that has openstacksdk and a F(clouds.yaml).
+  - Root needs nothing but the container image, another user a Python that has openstacksdk and a C(clouds.yaml).
 author:
   - The hotstack.os authors (!UNKNOWN)
 options:
   cloud:
-    description: The cloud, by its name in F(clouds.yaml).
+    description: The cloud, by its name in C(clouds.yaml).
     type: str
     required: true
   runtime_image:
