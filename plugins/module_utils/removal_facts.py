@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import glob
 import grp
+import html
 import json
 import os
 import pwd
@@ -399,10 +400,8 @@ def our_paths(subject: Subject) -> tuple[str, ...]:
     found |= {pattern for pattern in subject.patterns() if os.path.lexists(pattern)}
     for folder in glob.glob("/etc/systemd/system/*.wants"):
         found |= {f"{folder}/{name}" for name in os.listdir(folder) if name.startswith("hotstack-os")}
-    if subject.everything:
-        found |= {
-            path for path in (subject.home, *subject.data_dirs, subject.build_cache) if path and os.path.isdir(path)
-        }
+    places = (subject.home, *subject.data_dirs, subject.build_cache) if subject.everything else subject.data_dirs
+    found |= {path for path in places if path and os.path.isdir(path)}
     found -= {path for path, mark in removal_traces.MARKS.items() if path in found and mark not in readable(path)}
     return tuple(sorted(found))
 
@@ -493,9 +492,23 @@ def check_settings(subject: Subject) -> None:
     try:
         found = json.loads(readable(removal_traces.SETTINGS_FILE) or "{}")
     except ValueError:
-        return
-    if text := removal_traces.elsewhere(subject, found):
+        found = {}
+    text = removal_traces.elsewhere(subject, found)
+    # After `uninstall` only the guests can tell.
+    if text := text or (removal_traces.stray(subject, disks(subject)) if subject.everything and not found else ""):
         raise FactsError(text)
+
+
+def disks(subject: Subject) -> dict[str, list[str]]:
+    """Return the disks that are there of our guests, as the libvirt of the user has them."""
+    paths = (path for each in subject.at_home((removal_traces.GUESTS,)) for path in glob.glob(each))
+    found = {path: re.findall(r"<source file='([^']+)'", readable(path)) for path in paths}
+    return {
+        os.path.basename(path).removesuffix(".xml"): [
+            name for name in map(html.unescape, names) if os.path.exists(name)
+        ]
+        for path, names in found.items()
+    }
 
 
 def read(subject: Subject, record: Record) -> Host:

@@ -46,6 +46,8 @@ from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import 
     Record,
     Subject,
     above,
+    below,
+    cleaning,
     matches_any,
 )
 
@@ -138,8 +140,16 @@ def plan(subject: Subject, host: Host, record: Record) -> Plan:
         removals += states(subject, host, record)
         removals += packages(subject, host, record) if subject.packages else []
         kept += unknown(subject, host, record)
+    else:
+        kept += [f"data in {path}, which `{cleaning(subject)}` removes" for path in tops(host.paths, subject.data_dirs)]
     kept += [f"container {name}, which is not ours, with what it uses of ours" for name in host.others]
     return Plan(tuple(in_order(removals)), tuple(kept))
+
+
+def tops(paths: Iterable[str], folders: Iterable[str]) -> list[str]:
+    """Return which of these folders are there, without those in another one."""
+    there = [folder for folder in folders if folder in paths]
+    return [folder for folder in there if not below(folder, there)]
 
 
 def in_order(removals: Iterable[Removal]) -> list[Removal]:
@@ -474,6 +484,9 @@ def unknown(subject: Subject, host: Host, record: Record) -> Iterator[str]:
         yield f"user {subject.user}, who is not as a deployment makes it, as there is no record of who made it"
     if subject.build_cache in host.paths and not subject.build_cache.startswith(subject.data_dirs[0] + "/"):
         yield f"{subject.build_cache}, which was put where downloads of builds outlive a deployment"
+    made = host.account and PATHS not in record and not kept_user(subject, host, record)
+    if made and not set(DATA_MARKS) & set(host.entries.get(subject.data_dirs[0], ())):
+        yield f"data of the deployment that made the user {subject.user}, if it is not in {subject.data_dirs[0]}"
     yield from (f"{path}, which `hotstack-os diagnose` collected" for path in host.archives)
     if subject.images and host.base_user and subject.base_image in record.get(IMAGES, {}):
         yield f"image {subject.base_image}, which container {host.base_user} uses"

@@ -30,6 +30,8 @@ PLACES = (
     "hotstack_os_volume_mounts_dir",
     "hotstack_os_volumes_dir",
 )
+# Where the folders of PLACES are by default, below the data directory.
+BELOW = ("nova-instances", "nova-mnt", "cinder-nfs")
 
 TARGET = "hotstack-os.target"
 SESSION_UNIT = "hotstack-os-libvirtd-session.service"
@@ -111,7 +113,7 @@ DEPLOYMENT_MARKS = ("credentials.json", "mysql")
 # there before, only this goes.
 DATA_NAMES = (
     *("credentials.json", ".credentials.json.new", "runtime", "mysql", "rabbitmq", "keystone", "glance", "nova"),
-    *("neutron", "ovn", "cinder", "heat", "nova-instances", "nova-mnt", "cinder-nfs"),
+    *("neutron", "ovn", "cinder", "heat", *BELOW),
 )
 UUID = "-".join("[0-9a-f]" * length for length in (8, 4, 4, 4, 12))
 FOLDER_NAMES = (
@@ -131,6 +133,8 @@ HOME_FILES = (
 )  # What libvirt makes there for itself: ours if it was not there and nobody else defined anything in it.
 HOME_TREES = (".config/libvirt", ".cache/libvirt", ".local/share/libvirt")
 DEFINITIONS = tuple(f".config/libvirt/{kind}/*.xml" for kind in ("qemu", "qemu/networks", "storage", "secrets"))
+# What libvirt has of our guests.
+GUESTS = f".config/libvirt/qemu/{GUEST}*.xml"
 # Folders that are made for these where they are missing, the inner ones first.
 HOME_FOLDERS = (
     ".config/systemd/user/default.target.wants",
@@ -296,3 +300,28 @@ def elsewhere(subject: Subject, deployed: Mapping[str, Any]) -> str:
         if other
         else ""
     )
+
+
+def below(path: str, folders: Iterable[str]) -> bool:
+    """Tell whether a path is in one of these folders."""
+    return any(os.path.normpath(path).startswith(f"{os.path.normpath(folder)}/") for folder in folders)
+
+
+def stray(subject: Subject, disks: Mapping[str, Iterable[str]]) -> str:
+    """Say which guest has a disk where these settings have no data; nothing if all are in its folders."""
+    for guest, paths in sorted(disks.items()):
+        for path in paths:
+            if not below(path, subject.data_dirs):
+                return (
+                    f"Guest {guest} has the disk {path}, which is in no folder of these settings, so data would be"
+                    f" missed: add those that the deployment had, such as -e {PLACES[1]}=..., then run this again."
+                )
+    return ""
+
+
+def cleaning(subject: Subject) -> str:
+    """Return the command that removes everything, with what must be told if it is not the default."""
+    usual = (Subject.user, Subject.data_dirs[0], *(f"{subject.data_dirs[0]}/{name}" for name in BELOW))
+    meant = zip(PLACES, (subject.user, *subject.data_dirs), usual)
+    options = (f"-e {name}={value}" for name, value, default in meant if value != default)
+    return " ".join(("ansible-playbook hotstack.os.clean -e clean_host=$(uname -n)", *options))

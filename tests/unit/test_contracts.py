@@ -363,6 +363,9 @@ def test_paths_that_roles_and_plugins_share_agree() -> None:
     command = data(ROOT / "roles/host_command", "vars")
     assert command["__host_command_settings_file"] == status_report.DEPLOYMENT
     assert DERIVED["hotstack_os_clouds_file"] == removal_traces.CLOUDS
+    below = (f"{{{{ hotstack_os_data_dir }}}}/{name}" for name in removal_traces.BELOW)
+    places = (removal_traces.Subject.user, *removal_traces.Subject.data_dirs, *below)
+    assert tuple(DEFAULTS[name] for name in removal_traces.PLACES) == places
     assert status_readers.CLIENT_FILES == removal_traces.CLIENT_FILES
     assert status_readers.OURS == (clouds.BEGIN, cloud_secrets.HEAD)
     units = (ROOT / "roles/libvirt_session/vars/main.yml").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import grp
+import html
 import io
 import json
 import os
@@ -244,7 +245,10 @@ def test_paths_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: st
     found = facts.our_paths(Subject(everything=True, home=f"{tmp_path}/home", data_dirs=(str(data),)))
     ours = [path for path in found if path.startswith(str(tmp_path))]
     assert ours == [str(data), f"{tmp_path}/hotstack-os-a", f"{tmp_path}/lost", *([str(client)] if is_ours else [])]
-    assert str(data) not in facts.our_paths(Subject(data_dirs=(str(data),)))
+    (tmp_path / "home").mkdir()
+    less = facts.our_paths(Subject(home=f"{tmp_path}/home", data_dirs=(str(data),)))
+    assert str(data) in less
+    assert f"{tmp_path}/home" not in less
 
 
 def test_addresses_of_ours(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -463,6 +467,32 @@ def test_settings_of_the_deployment_count(
             facts.check_settings(Subject())
     else:
         facts.check_settings(Subject())
+
+
+@pytest.mark.parametrize(
+    ("everything", "noted", "is_refused"), [(True, "{}", True), (True, '{"a": 1}', False), (False, "{}", False)]
+)
+def test_guests_count_where_nothing_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, everything: bool, noted: str, is_refused: bool
+) -> None:
+    disk = tmp_path / "srv & more/disk"
+    disk.parent.mkdir()
+    disk.touch()
+    (tmp_path / "deployment.json").write_text(noted)
+    monkeypatch.setattr(removal_traces, "SETTINGS_FILE", f"{tmp_path}/deployment.json")
+    folder = tmp_path / "home/.config/libvirt/qemu"
+    folder.mkdir(parents=True)
+    text = f"<disk><source file='{tmp_path}/gone'/></disk><disk><source file='{html.escape(str(disk))}'/></disk>"
+    (folder / "notapet-1.xml").write_text(text)
+    (folder / "theirs.xml").write_text(text)
+    subject = Subject(home=f"{tmp_path}/home", everything=everything)
+    assert facts.disks(subject) == {"notapet-1": [str(disk)]}
+    if is_refused:
+        with pytest.raises(facts.FactsError, match=f"Guest notapet-1 has the disk {disk}, which"):
+            facts.check_settings(subject)
+    else:
+        facts.check_settings(subject)
+    facts.check_settings(Subject(home=subject.home, everything=everything, data_dirs=(str(tmp_path),)))
 
 
 def test_domains_and_containers_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -549,6 +549,31 @@ def test_folder_that_was_made_in_one_that_was_there() -> None:
     assert said(subject, record, **host) == [f"data in {DATA}/disk/guests"]
 
 
+def test_what_stays_of_services_that_go_is_said_with_the_command() -> None:
+    subject = Subject(data_dirs=("/srv/a", "/srv/a/nova-instances", "/srv/a/nova-mnt", "/volumes"))
+    command = "ansible-playbook hotstack.os.clean -e clean_host=$(uname -n) -e hotstack_os_data_dir=/srv/a"
+    command += " -e hotstack_os_volumes_dir=/volumes"
+    paths = ("/srv/a", "/srv/a/nova-instances", "/volumes")
+    assert kept(subject, paths=paths) == [
+        f"data in {path}, which `{command}` removes" for path in ("/srv/a", "/volumes")
+    ]
+    assert kept(subject, paths=("/srv/a/nova-instances",))[0].startswith("data in /srv/a/nova-instances, ")
+
+
+@pytest.mark.parametrize(
+    ("record", "user", "inside", "is_said"),
+    [
+        ({}, OURS, (), True),
+        ({}, OURS, ("mysql",), False),
+        ({}, None, (), False),
+        ({"paths": {}}, OURS, (), False),
+    ],
+)
+def test_data_that_may_be_elsewhere(record: Any, user: Account | None, inside: tuple[str, ...], is_said: bool) -> None:
+    said = kept(ALL, record, account=user, entries={DATA: inside})
+    assert said == ([f"data of the deployment that made the user hotstack, if it is not in {DATA}"] if is_said else [])
+
+
 def test_downloads_elsewhere_stay() -> None:
     assert kept(ALL, paths=("/var/cache/builds",)) == [
         "/var/cache/builds, which was put where downloads of builds outlive a deployment"

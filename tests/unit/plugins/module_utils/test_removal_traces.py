@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,3 +68,36 @@ def test_names_in_folders_of_others(name: str, is_ours: bool) -> None:
 def test_settings_of_another_deployment_are_refused(deployed: dict[str, str], options: str) -> None:
     text = removal_traces.elsewhere(Subject(), deployed)
     assert text.partition("missed: add ")[2] == (f"{options} then run this again." if options else "")
+
+
+@pytest.mark.parametrize(
+    ("disk", "is_refused"),
+    [
+        ("/var/lib/hotstack-os/nova-instances/1/disk", False),
+        ("/srv/volumes/volume-1", False),
+        ("/srv/volumes-of-others/volume-1", True),
+        ("/var/lib/hotstack-os/../other/disk", True),
+    ],
+)
+def test_guests_tell_where_the_data_is(disk: str, is_refused: bool) -> None:
+    subject = Subject(data_dirs=("/var/lib/hotstack-os", "/srv/volumes/"))
+    text = removal_traces.stray(subject, {"notapet-1": [], "notapet-2": [disk]})
+    assert text.startswith(f"Guest notapet-2 has the disk {disk}, ") is is_refused
+    assert bool(text) is is_refused
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ({}, ""),
+        ({"data_dirs": ("/srv/a", "/srv/a/nova-instances", "/srv/a/nova-mnt")}, " -e hotstack_os_data_dir=/srv/a"),
+        (
+            {"user": "guests", "data_dirs": ("/var/lib/hotstack-os", "/fast")},
+            " -e hotstack_os_user=guests -e hotstack_os_instances_dir=/fast",
+        ),
+    ],
+    ids=["all by default", "another root", "another user and folder"],
+)
+def test_command_that_removes_the_rest(given: dict[str, Any], options: str) -> None:
+    command = "ansible-playbook hotstack.os.clean -e clean_host=$(uname -n)"
+    assert removal_traces.cleaning(Subject(**given)) == command + options
