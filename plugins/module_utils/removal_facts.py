@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of ours is on a host, and what it had before: read, and nothing changed. Every tool may be missing."""
+"""What of ours is on a host: read, and nothing changed. Every tool may be missing."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from ansible_collections.hotstack.os.plugins.module_utils import (
     file_capabilities,
     image_builds,
     ovs_bridges,
+    removal_processes,
     removal_traces,
     service_units,
 )
@@ -280,57 +281,6 @@ def mounts(folders: Iterable[str]) -> dict[str, str]:
         return mounts_below(file.read(), folders)
 
 
-# systemd's own hierarchies, the second one where the others are still those of version 1.
-SYSTEMD_HIERARCHIES = ("", "name=systemd")
-OWNER = re.compile(r"/user[.]slice/user-(\d+)[.]slice/")
-
-
-def control_groups(pid: str) -> dict[str, str]:
-    """Return the control group of a process in each hierarchy of systemd."""
-    with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
-        groups = (line.rstrip("\n").split(":", 2)[1:] for line in file)
-        return {name: path for name, path in groups if name in SYSTEMD_HIERARCHIES}
-
-
-def processes_in(pattern: str) -> list[int]:
-    """Return the processes whose control group, as the host's systemd calls it, begins so: none of containers."""
-    tops = {name: path.removesuffix("/init.scope").rstrip("/") for name, path in control_groups("1").items()}
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(OSError):
-            groups = control_groups(pid)
-            if any(re.match(re.escape(tops[name]) + pattern, path) for name, path in groups.items() if name in tops):
-                found.append(int(pid))
-    return found
-
-
-def user_processes(uid: int) -> list[int]:
-    """Return the processes that a user's sessions and service manager started."""
-    return processes_in(f"/user[.]slice/user-{uid}[.]slice/")
-
-
-def session() -> dict[int, str]:
-    """Return the processes of our session: guests with their names, others with none.
-
-    The control group tells, even without the user.
-    """
-    found = {}
-    for pid in processes_in(rf"/user[.]slice/user-\d+[.]slice/(.*/)?{re.escape(removal_traces.SESSION_UNIT)}(/|$)"):
-        with suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
-            guest = re.search(r"\0guest=([^,\0]+)", file.read().decode(errors="replace"))
-            found[pid] = guest[1] if guest else ""
-    return found
-
-
-def session_owners(pids: Iterable[int]) -> tuple[int, ...]:
-    """Return the numbers of the users in whose slices these processes of our session are."""
-    found = set()
-    for pid in pids:
-        with suppress(OSError):
-            found |= {int(uid) for path in control_groups(str(pid)).values() for uid in OWNER.findall(path)}
-    return tuple(sorted(found))
-
-
 def homes() -> list[str]:
     """Return the homes in which a client's files may lie."""
     return sorted({user.pw_dir for user in pwd.getpwall()})
@@ -339,23 +289,6 @@ def homes() -> list[str]:
 def client_files(home: str) -> tuple[str, ...]:
     """Return the files that a client may have in a home."""
     return tuple(f"{home}/{removal_traces.OPENSTACK_DIRECTORY}/{name}" for name in ("clouds.yaml", "cloud-secret.yaml"))
-
-
-def before_clients(record: Record, files: Iterable[str], users: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return what the record keeps of the files of clients that are about to be written, and of their folders."""
-    found: dict[str, tuple[str, ...]] = {path: (os.path.dirname(path),) for path in files}
-    for user in users:
-        with suppress(KeyError):
-            home = pwd.getpwnam(user).pw_dir
-            found.update({path: (os.path.dirname(path), f"{home}/.config") for path in client_files(home)})
-    new = {path: folders for path, folders in found.items() if path not in record.get(removal_traces.CLIENT_FILES, {})}
-    # Of a file that has lines of ours already nobody knows any more what was there before.
-    first = {path: folders for path, folders in new.items() if not is_ours(readable(path))}
-    paths = {path: describe(path) for file, folders in first.items() for path in (file, *folders)}
-    sections = {removal_traces.CLIENT_FILES: dict.fromkeys(new)}
-    if removal_traces.PATHS in record:
-        sections[removal_traces.PATHS] = paths
-    return sections if new else {}
 
 
 def is_ours(text: str) -> bool:
@@ -530,7 +463,7 @@ def read(subject: Subject, record: Record) -> Host:
     host["entries"].update(entries(folders))
     if not subject.everything:
         return Host(**host)
-    base, ours_running = image_id(subject.base_image), session()
+    base, ours_running = image_id(subject.base_image), removal_processes.session()
     asked = subject.packages or told_switch(subject, record, host["paths"])
     account = account_of(subject.user)
     manager = service_units.Manager(pwd.getpwnam(subject.user) if account else None)
@@ -542,7 +475,7 @@ def read(subject: Subject, record: Record) -> Host:
         base_image=bool(base),
         base_user=used.get(base, ""),
         session=ours_running,
-        orphans=() if account else session_owners(ours_running),
+        orphans=() if account else removal_processes.session_owners(ours_running),
         account=account,
         definitions=definitions(subject),
         session_enabled=bool(
@@ -573,47 +506,3 @@ def deployed(subject: Subject) -> bool:
     return os.path.lexists(target) or bool(
         set(removal_traces.DEPLOYMENT_MARKS) & set(entries(subject.data_dirs).get(subject.data_dirs[0], ()))
     )
-
-
-def without_builds(known: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return what the record keeps of the data directory without what a build of images made of it."""
-    if known is None or known.get("entries") == ["runtime"]:
-        return None
-    return {**known, "entries": [name for name in known.get("entries", ()) if name != "runtime"]}
-
-
-def before(subject: Subject) -> dict[str, dict[str, Any]]:
-    """Return what the record keeps of a host on which nothing is deployed yet, but for what needs Open vSwitch."""
-    found = account_of(subject.user)
-    units = {name: {"active": unit.active, "enabled": unit.enabled} for name, unit in unit_states(SWITCH_UNITS).items()}
-    user = (
-        {"comment": found.comment, "shell": found.shell, "groups": found.groups, "lingers": found.lingers}
-        if found
-        else None
-    )
-    podman, top = removal_traces.PODMAN_TABLE, subject.data_dirs[0]
-    paths = {path: describe(path) for path in subject.recorded()}
-    return {
-        removal_traces.PATHS: {**paths, top: without_builds(paths[top])},
-        removal_traces.USERS: {subject.user: user},
-        removal_traces.GROUPS: {subject.user: group_number(subject.user)},
-        removal_traces.UNITS: units,
-        removal_traces.SETTINGS: {removal_traces.FORWARDING: forwarding()},
-        removal_traces.TABLES: {} if podman in nft_tables() else {podman: None},
-        removal_traces.CAPABILITIES: {path: capabilities().get(path, "") for path in removal_traces.DAEMONS},
-        removal_traces.IMAGES: {} if image_id(subject.base_image) else {subject.base_image: None},
-        removal_traces.PACKAGES_BEFORE: dict.fromkeys(installed_packages()),
-    }
-
-
-def before_switch(subject: Subject, found: Switch) -> dict[str, dict[str, Any]]:
-    """Return what the record keeps of Open vSwitch, which may run only since a package brought it."""
-    bridges = {name: found.bridges.get(name) for name in subject.bridges}
-    return {
-        removal_traces.BRIDGES: {
-            name: {"datapath": bridge.datapath, "mtu": bridge.mtu} if bridge and not bridge.marked else None
-            for name, bridge in bridges.items()
-        },
-        removal_traces.EXTERNAL_IDS: {ovs_bridges.OVN_DATAPATH: found.external_ids.get(ovs_bridges.OVN_DATAPATH)},
-        removal_traces.OTHER_CONFIG: {key: found.other_config.get(key) for key in removal_traces.OWN_OTHER_CONFIG},
-    }

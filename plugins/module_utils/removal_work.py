@@ -19,6 +19,7 @@ from ansible_collections.hotstack.os.plugins.module_utils import (
     file_capabilities,
     ovs_external_ids,
     removal_facts,
+    removal_processes,
     removal_traces,
     service_units,
 )
@@ -97,12 +98,12 @@ def stop_session(removals: list[Removal]) -> None:
             manager = service_units.Manager(pwd.getpwnam(removal.data))
             if manager.reachable():
                 manager.command("disable", "--now", removal.name)
-    kill(pid for pid, guest in removal_facts.session().items() if not guest)
+    kill(pid for pid, guest in removal_processes.session().items() if not guest)
 
 
 def kill_guests(removals: list[Removal]) -> None:
     """End guests; their files go with the data."""
-    kill(removal.data for removal in removals if removal_facts.session().get(removal.data) == removal.name)
+    kill(removal.data for removal in removals if removal_processes.session().get(removal.data) == removal.name)
 
 
 def write_lines(removals: list[Removal]) -> None:
@@ -358,7 +359,7 @@ def stop_managers(removals: list[Removal]) -> None:
     for removal in removals:
         uid = removal.data
         run("systemctl", "stop", f"user@{uid}.service", f"user-runtime-dir@{uid}.service", f"user-{uid}.slice")
-        kill(removal_facts.user_processes(uid))
+        kill(removal_processes.user_processes(uid))
 
 
 def delete_users(removals: list[Removal]) -> None:

@@ -67,7 +67,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.hotstack.os.plugins.module_utils import records, removal_facts, removal_spec, removal_traces
+from ansible_collections.hotstack.os.plugins.module_utils import (
+    records,
+    removal_before,
+    removal_facts,
+    removal_spec,
+    removal_traces,
+)
 from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import Record, Subject, Switch
 
 
@@ -75,7 +81,7 @@ def wanted(params: dict[str, Any], subject: Subject, record: Record, check_mode:
     """Return the sections to write at this moment; an empty one disappears."""
     moment, started = params["moment"], removal_traces.PATHS in record
     if moment == "start":
-        return {} if started or removal_facts.deployed(subject) else removal_facts.before(subject)
+        return {} if started or removal_facts.deployed(subject) else removal_before.before(subject)
     if moment == "installed":
         before = record.get(removal_traces.PACKAGES_BEFORE)
         if before is None:
@@ -83,10 +89,10 @@ def wanted(params: dict[str, Any], subject: Subject, record: Record, check_mode:
         new = sorted(set(removal_facts.installed_packages()) - set(before))
         return {removal_traces.PACKAGES: dict.fromkeys(new), removal_traces.PACKAGES_BEFORE: {}}
     if moment == "clients":
-        found = removal_facts.before_clients(record, params["files"], params["users"])
+        found = removal_before.before_clients(record, params["files"], params["users"])
     elif started and removal_traces.BRIDGES not in record:
         # Only a real run starts Open vSwitch before.
-        found = removal_facts.before_switch(subject, Switch() if check_mode else removal_facts.switch())
+        found = removal_before.before_switch(subject, Switch() if check_mode else removal_facts.switch())
     else:
         found = {}
     return {name: records.extended(record.get(name, {}), section) for name, section in found.items()}

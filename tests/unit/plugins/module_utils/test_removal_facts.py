@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import grp
 import html
-import io
 import json
 import os
 import pwd
@@ -286,52 +284,6 @@ def test_capabilities_of_daemons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert facts.capabilities() == {f"{tmp_path}/libvirtd": ""}
 
 
-UNIT_GROUP = f"/user.slice/user-990.slice/user@990.service/app.slice/{removal_traces.SESSION_UNIT}"
-CONTAINER = "/machine.slice/libpod-1.scope"
-
-
-@pytest.mark.parametrize(
-    ("init", "lines", "of_user", "of_session"),
-    [
-        ("0::/init.scope", [f"0::{UNIT_GROUP}"], True, True),
-        ("0::/init.scope", ["0::/user.slice/user-990.slice/session-1.scope"], True, False),
-        ("0::/init.scope", ["0::/user.slice/user-9901.slice/session-1.scope"], False, False),
-        ("0::/init.scope", [f"0::{CONTAINER}"], False, False),
-        ("0::/init.scope", [f"0::{CONTAINER}{UNIT_GROUP}"], False, False),
-        ("1:name=systemd:/init.scope\n0::/init.scope", ["4:cpu:/", f"1:name=systemd:{UNIT_GROUP}"], True, True),
-        ("1:name=systemd:/init.scope", ["4:cpu:/", f"1:name=systemd:{CONTAINER}{UNIT_GROUP}", "0::/"], False, False),
-        (f"0::{CONTAINER}/init.scope", [f"0::{CONTAINER}{UNIT_GROUP}"], True, True),
-        (f"0::{CONTAINER}/init.scope", [f"0::{CONTAINER}/machine.slice/x.scope{UNIT_GROUP}"], False, False),
-    ],
-    ids=["unit", "login", "other user", "container", "systemd in one", "hybrid", "in one, hybrid", "lab", "in a lab"],
-)
-def test_processes_are_known_by_their_control_group(
-    monkeypatch: pytest.MonkeyPatch, init: str, lines: list[str], of_user: bool, of_session: bool
-) -> None:
-    files = {"/proc/1/cgroup": init, "/proc/7/cgroup": "\n".join(lines), "/proc/7/cmdline": "q\0-name\0guest=a,x"}
-    monkeypatch.setattr("os.listdir", lambda _path: ["1", "7", "8", "self"])
-
-    def opened(path: str, mode: str = "r", **_how: str) -> io.IOBase:
-        if path not in files:
-            raise FileNotFoundError(path)
-        return io.BytesIO(files[path].encode()) if mode == "rb" else io.StringIO(files[path])
-
-    monkeypatch.setattr("builtins.open", opened)
-    assert (facts.user_processes(990), facts.session()) == ([7] if of_user else [], {7: "a"} if of_session else {})
-
-
-def test_owners_of_a_session_without_its_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    groups = {"7": {"": UNIT_GROUP}, "8": {"name=systemd": UNIT_GROUP, "": "/"}}
-    monkeypatch.setattr(facts, "control_groups", lambda pid: groups[pid])
-    assert facts.session_owners([7, 8]) == (990,)
-    monkeypatch.setattr(facts, "control_groups", mock.Mock(side_effect=FileNotFoundError))
-    assert facts.session_owners([7]) == ()
-
-
-def test_session_of_this_host_is_read() -> None:
-    assert all(pid > 0 for pid in facts.session())
-
-
 @pytest.mark.parametrize("everything", [False, True])
 def test_host_without_any_tool(tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, everything: bool) -> None:
     subject = Subject(
@@ -349,29 +301,6 @@ def test_host_without_any_tool(tools: Tools, tmp_path: Path, monkeypatch: pytest
     assert (host.units, host.containers, host.networks, host.account) == ({}, (), (), None)
     assert list(host.files) == [str(tmp_path)]
     assert "systemctl list-units" in " ".join(tools.asked)
-
-
-def test_what_was_before(tools: Tools, tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    subject = Subject(user=US.pw_name, home=f"{tmp_path}/home", data_dirs=(str(data),), base_image="debian")
-    found = facts.before(subject)
-    assert found["paths"][str(data)] is None
-    assert found["users"][US.pw_name]["shell"] == US.pw_shell
-    assert found["groups"] == {US.pw_name: grp.getgrnam(US.pw_name).gr_gid}
-    assert found["images"] == {"debian": None}
-    assert found["nft_tables"] == {removal_traces.PODMAN_TABLE: None}
-    tools.answers = {"podman image exists debian": "", "podman image inspect": "7\n", "nft": "table inet netavark\n"}
-    again = facts.before(Subject(user="no-such-user", data_dirs=(str(data),), base_image="debian"))
-    assert (again["images"], again["nft_tables"], again["users"]) == ({}, {}, {"no-such-user": None})
-
-
-def test_what_the_switch_was_before() -> None:
-    found = Switch({"hot-ex": Bridge(mtu=1500), "hot-int": Bridge(marked=True)}, {}, {"vlan-limit": "1"})
-    assert facts.before_switch(Subject(), found) == {
-        "ovs_bridges": {"hot-int": None, "hot-ex": {"datapath": "system", "mtu": 1500}},
-        "ovs_external_ids": {"ovn-bridge-datapath-type": None},
-        "ovs_other_config": {"userspace-tso-enable": None, "vlan-limit": "1"},
-    }
 
 
 def test_switch_that_is_not_there(tools: Tools) -> None:
@@ -441,17 +370,6 @@ def test_base_image_of_others(tools: Tools, tmp_path: Path) -> None:
 def test_deployment_is_known_by_its_data(tmp_path: Path, inside: str, is_known: bool) -> None:
     (tmp_path / inside).mkdir()
     assert facts.deployed(Subject(data_dirs=(str(tmp_path),))) is is_known
-
-
-@pytest.mark.parametrize(
-    ("inside", "kept"), [(["runtime"], None), (["runtime", "theirs"], ["theirs"]), (["theirs"], ["theirs"]), ([], [])]
-)
-def test_builds_before_the_first_deployment_are_not_of_others(tmp_path: Path, inside: list[str], kept: Any) -> None:
-    for name in inside:
-        (tmp_path / name).mkdir()
-    known = facts.without_builds(facts.describe(str(tmp_path)))
-    assert known == (None if kept is None else {**(facts.describe(str(tmp_path)) or {}), "entries": kept})
-    assert facts.without_builds(None) is None
 
 
 @pytest.mark.parametrize(

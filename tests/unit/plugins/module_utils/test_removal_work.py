@@ -16,6 +16,7 @@ from ansible_collections.hotstack.os.plugins.module_utils import (
     file_capabilities,
     removal_facts,
     removal_plan,
+    removal_processes,
     removal_traces,
     service_units,
 )
@@ -175,7 +176,7 @@ def test_processes_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_guests_of_that_name_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     child = sleeper()
-    monkeypatch.setattr(removal_facts, "session", lambda: {child.pid: "another"})
+    monkeypatch.setattr(removal_processes, "session", lambda: {child.pid: "another"})
     act(Removal("guest", "notapet-1", data=child.pid))
     assert child.poll() is None
     act(Removal("guest", "another", data=child.pid))
@@ -185,20 +186,20 @@ def test_guests_of_that_name_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_session_is_stopped_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
     child, manager = sleeper(), mock.Mock()
     monkeypatch.setattr(service_units, "Manager", lambda _user: manager)
-    monkeypatch.setattr(removal_facts, "session", lambda: {child.pid: "", 2**22 + 1: "guest"})
+    monkeypatch.setattr(removal_processes, "session", lambda: {child.pid: "", 2**22 + 1: "guest"})
     act(Removal("session", "a.service", data=US.pw_name))
     manager.command.assert_called_once_with("disable", "--now", "a.service")
     assert child.wait() == -9
 
 
 def test_session_without_its_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(removal_facts, "session", dict)
+    monkeypatch.setattr(removal_processes, "session", dict)
     act(Removal("session", "a.service", data="no-such-user"))
 
 
 def test_what_is_left_of_a_user_ends(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
     child, same_number = sleeper(), sleeper()
-    monkeypatch.setattr(removal_facts, "user_processes", lambda uid: [child.pid] if uid == 4711 else [])
+    monkeypatch.setattr(removal_processes, "user_processes", lambda uid: [child.pid] if uid == 4711 else [])
     act(Removal("manager", "a", data=4711))
     assert tools.told == ["systemctl stop user@4711.service user-runtime-dir@4711.service user-4711.slice"]
     assert child.wait() == -9

@@ -8,7 +8,13 @@ from unittest import mock
 import pytest
 from test_host_record import traces
 
-from ansible_collections.hotstack.os.plugins.module_utils import records, removal_facts, removal_traces, removal_work
+from ansible_collections.hotstack.os.plugins.module_utils import (
+    records,
+    removal_facts,
+    removal_processes,
+    removal_traces,
+    removal_work,
+)
 from ansible_collections.hotstack.os.plugins.modules import host_removal
 
 
@@ -19,8 +25,9 @@ def _path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(removal_traces, "SYSTEM_FILES", (f"{tmp_path}/file",))
     for name in ("SYSTEM_FOLDERS", "HOST_FOLDERS", "HOST_FILES", "DAEMONS"):
         monkeypatch.setattr(removal_traces, name, ())
-    for name in ("texts", "session", "other_networks"):
+    for name in ("texts", "other_networks"):
         monkeypatch.setattr(removal_facts, name, lambda *_arguments: {})
+    monkeypatch.setattr(removal_processes, "session", dict)
     monkeypatch.setattr(removal_facts, "secrets", lambda *_arguments: ())
     monkeypatch.setattr(removal_traces, "SETTINGS_FILE", f"{tmp_path}/none")
     monkeypatch.setattr(removal_traces, "ARCHIVES", f"{tmp_path}/none")
