@@ -64,7 +64,7 @@ def image_problems(line: Mapping[str, Any]) -> Iterator[str]:
     if bool(line["url"]) == bool(line["file"]):
         has = "both a url and" if line["url"] else "neither a url nor"
         yield f"{what} has {has} a file, but must have one of them."
-    if line["url"] and not re.fullmatch(r"https?://[^\s/]+/\S+", line["url"]):
+    if line["url"] and not is_url(line["url"]):
         yield f"{what} has the url '{shown(line['url'])}', but must have one of http or https that names a file."
     if line["file"] and not line["file"].startswith("/"):
         yield f"{what} has the file '{line['file']}', but must have an absolute path."
@@ -83,14 +83,20 @@ def image_problems(line: Mapping[str, Any]) -> Iterator[str]:
 def is_checksum(value: str) -> bool:
     """Return whether this is a digest with its algorithm, or a file of such."""
     algorithm, _colon, digest = value.partition(":")
-    if re.fullmatch(r"https?://[^\s/]+/\S+", digest):
-        return algorithm in DIGEST_LENGTHS
+    if "://" in digest:
+        return is_url(digest) and algorithm in DIGEST_LENGTHS
     return bool(re.fullmatch(r"[0-9a-f]+", digest)) and len(digest) == DIGEST_LENGTHS.get(algorithm)
+
+
+def is_url(value: str) -> bool:
+    """Return whether this is the URL of a file that a server can be asked for as it is written, so in ASCII."""
+    host = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?"
+    return bool(re.fullmatch(rf"https?://([!-.0-?A-~]+@)?{host}/[!-~]+", value))
 
 
 def shown(url: str) -> str:
     """Return a URL without the password that may be in it."""
-    return re.sub(r"://[^/@\s]*@", "://***@", url)
+    return re.sub(r"(://|^[^/@:]+:(?!//)).*@", r"\1***@", url)
 
 
 # --- networks

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import hashlib
 import http.client
@@ -56,6 +57,19 @@ def public_url(url: str) -> str:
     """Return what of a URL everybody may read: neither a password nor a signature."""
     parts = urllib.parse.urlsplit(url)
     return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def request_of(url: str, headers: Mapping[str, str]) -> urllib.request.Request:
+    """Return the request for a URL; user and password in it become a header, for this server alone."""
+    parts = urllib.parse.urlsplit(url)
+    who, _at, where = parts.netloc.rpartition("@")
+    plain = urllib.parse.urlunsplit(parts._replace(netloc=where))
+    request = urllib.request.Request(plain, headers={"User-Agent": "hotstack.os", **headers})  # noqa: S310
+    if who:
+        user, _colon, password = map(urllib.parse.unquote, who.partition(":"))
+        word = base64.b64encode(f"{user}:{password}".encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {word}")
+    return request
 
 
 def listed_digest(text: str, name: str) -> str | None:
@@ -165,9 +179,8 @@ class Downloader:
 
     def open(self, url: str, headers: Mapping[str, str]) -> Any:
         """Return an answer of the server; its refusal is final, its absence is not."""
-        request = urllib.request.Request(url, headers={"User-Agent": "hotstack.os", **headers})  # noqa: S310
         try:
-            return self.opener.open(request, timeout=TIMEOUT)
+            return self.opener.open(request_of(url, headers), timeout=TIMEOUT)
         except urllib.error.HTTPError as error:
             if error.code in (304, 416):
                 return error
@@ -177,12 +190,20 @@ class Downloader:
         except (OSError, http.client.HTTPException) as error:
             raise InterruptedDownloadError(str(getattr(error, "reason", error))) from None
 
+    def text_of(self, url: str) -> str:
+        """Return a text of a server."""
+        with self.open(url, {}) as answer:
+            try:
+                return str(answer.read(MIB).decode(errors="replace"))
+            except (OSError, http.client.HTTPException) as error:
+                raise InterruptedDownloadError(f"the connection broke: {error}") from None
+
     def expected(self, url: str, checksum: str) -> tuple[str, str]:
         """Return algorithm and digest of a checksum, which may have to be looked up in a file of them."""
         algorithm, _colon, digest = checksum.partition(":")
         if "://" in digest:
             name = posixpath.basename(urllib.parse.urlsplit(url).path)
-            text = self.patiently(lambda: self.open(digest, {}).read(MIB).decode(errors="replace"), digest)
+            text = self.patiently(lambda: self.text_of(digest), digest)
             found = listed_digest(text, name)
             if found is None:
                 raise DownloadError(f"{public_url(digest)} has no checksum of {name}")
@@ -227,9 +248,9 @@ class Downloader:
         except DownloadError as error:
             os.unlink(part)
             raise DownloadError(f"{public_url(url)} was downloaded and removed again: {error}") from None
-        # The note of a partial file becomes that of the whole one.
-        write_text(path + ".json", json.dumps({**(read_json(part + ".json") or {}), "digest": digest}), 0o600)
         os.rename(part, path)
+        # The note of a partial file becomes that of the whole one, and never says of an earlier one that it is right.
+        write_text(path + ".json", json.dumps({**(read_json(part + ".json") or {}), "digest": digest}), 0o600)
         os.unlink(part + ".json")
         return True
 

@@ -59,7 +59,8 @@ class Shipped:
 def shown(value: Any) -> str:
     """Return the value the way a user may have written it: on one line, not too long, without a URL's password."""
     if isinstance(value, str):
-        text = "'" + re.sub(r"://[^/@\s]*@", "://***@", value) + "'"
+        # Also where the scheme was forgotten; but a digest of an image is none.
+        text = "'" + re.sub(r"(://|^[^/@:]+:(?!//)).*@(?!sha256:)", r"\1***@", value) + "'"
     else:
         text = "empty" if value is None else json.dumps(value, default=str)
     text = "".join(char if char.isprintable() else "?" for char in text)
@@ -218,9 +219,9 @@ def file(value: str) -> str | None:
 
 
 def url(value: str) -> str | None:
-    """Allow web addresses, or nothing."""
+    """Allow web addresses, or nothing. None has a double quote, for apt's configuration has them in such."""
     host = r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])"
-    found = re.fullmatch(rf"https?://([^\s/@]+@)?{host}(?::(\d{{1,5}}))?(/[!-~]*)?", value)
+    found = re.fullmatch(rf"https?://([^\s/@\"]+@)?{host}(?::(\d{{1,5}}))?(/[!#-~]*)?", value)
     if value == "" or (found and 1 <= int(found[3] or 1) <= 65535):
         return None
     return "empty or a URL such as http://mirror.example:8080/path"

@@ -37,6 +37,8 @@ def test_good_ones() -> None:
     images = [
         image(checksum=f"sha256:{SHA256}"),
         image(name="noble", checksum="sha256:https://images/SHA256SUMS", properties={"hw_machine_type": "q35"}),
+        image(name="ours", url="https://me:s%40cret@[fd00::1]:8443/~a/b%20c.img?sign=1&x"),
+        image(name="plain", url="http://build_host:8000/x"),
         image(name="local", url="", file="/srv/local.img", disk_format="raw"),
     ]
     assert cloud_settings.problems(wanted(networks=[public, network()], images=images, quotas={"ram": "-1"})) == []
@@ -58,6 +60,11 @@ def test_good_ones() -> None:
         ({"images": [image(url="")]}, "The image 'cirros' has neither a url nor a file, but must have one of them."),
         ({"images": [image(file="/x")]}, "The image 'cirros' has both a url and a file, but must have one of them."),
         ({"images": [image(url="ftp://u:p@x/y")]}, "has the url 'ftp://***@x/y', but must have one of http or https"),
+        ({"images": [image(url="https://x:port/y")]}, "has the url 'https://x:port/y', but must have one of http"),
+        ({"images": [image(url="https://x/ä.img")]}, "has the url 'https://x/ä.img', but must have one of http"),
+        ({"images": [image(url="https://u:p@w@x/y")]}, "has the url 'https://***@x/y', but must have one of http"),
+        ({"images": [image(url="u:p@x/y")]}, "has the url 'u:***@x/y', but must have one of http"),
+        ({"images": [image(checksum="sha256:https://x:port/y")]}, "has the checksum 'sha256:https://x:port/y', but"),
         ({"images": [image(url="", file="x.img")]}, "has the file 'x.img', but must have an absolute path."),
         ({"images": [image(disk_format="qcow")]}, "has the disk_format 'qcow', but must have one of "),
         ({"images": [image(checksum=SHA256)]}, f"has the checksum '{SHA256}', but must have one such as sha256:"),

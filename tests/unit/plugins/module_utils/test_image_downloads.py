@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import os
 import shutil
@@ -33,6 +34,7 @@ class Handler(BaseHTTPRequestHandler):
         state = self.server
         asked = self.headers.get("Range")
         state.requests.append(f"{self.path} {asked or ''}".strip())
+        state.authorizations.append(self.headers.get("Authorization", ""))
         if state.failures:
             self.send_response(state.failures.pop(0))
             self.send_header("Content-Length", "0")
@@ -75,6 +77,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {"/cirros.img": CONTENT}
         self.requests: list[str] = []
+        self.authorizations: list[str] = []
         # After how many bytes the next answers break off, and which errors come before anything else.
         self.breaks: list[int] = []
         self.failures: list[int] = []
@@ -233,6 +236,53 @@ def test_a_file_of_checksums_without_ours(fetch: Fetch) -> None:
     assert fetch.failure(fetch.image(checksum=f"sha256:{fetch.server.url}/SUMS")).endswith(
         "has no checksum of cirros.img"
     )
+
+
+def test_a_file_of_checksums_whose_server_breaks_off(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, broken = http.client.HTTPResponse.read, [ConnectionResetError(104, "Connection reset by peer")]
+
+    def breaking(self: http.client.HTTPResponse, amount: int | None = None) -> bytes:
+        if broken:
+            raise broken.pop()
+        return read(self, amount)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", breaking)
+    fetch.server.files["/SUMS"] = f"{DIGEST}\n".encode()
+    assert fetch(fetch.image(checksum=f"sha256:{fetch.server.url}/SUMS"))["failures"] == {}
+
+
+def test_a_password_in_a_url_goes_to_its_server_alone(fetch: Fetch) -> None:
+    url = fetch.image()["url"].replace("http://", "http://me:s%40crt@")
+    assert fetch(fetch.image(url=url))["failures"] == {}
+    assert fetch.server.authorizations == ["Basic bWU6c0BjcnQ="]
+    # Without a port, a client that knows no passwords takes it for one.
+    failure = fetch.failure(fetch.image(url="http://me:secret@name.invalid/cirros.img"))
+    assert failure.startswith("http://name.invalid/cirros.img can't be downloaded: ")
+    assert "secret" not in failure
+
+
+@pytest.mark.parametrize("end", [".img", ".img.json"])
+@pytest.mark.parametrize("sums", [True, False])
+def test_a_run_killed_at_its_end_leaves_no_earlier_file_for_right(
+    fetch: Fetch, monkeypatch: pytest.MonkeyPatch, sums: bool, end: str
+) -> None:
+    line = fetch.image(checksum=f"sha256:{fetch.server.url}/SUMS" if sums else "", refresh=not sums)
+    fetch.server.files["/SUMS"] = f"{DIGEST}\n".encode()
+    fetch(line)
+    newer, rename = b"QFI\xfbnewer", os.rename
+    fetch.server.files.update({"/cirros.img": newer, "/SUMS": hashlib.sha256(newer).hexdigest().encode()})
+    fetch.server.etag = '"two"'
+
+    def kill(source: str, path: str) -> None:
+        if path.endswith(end):
+            raise KeyboardInterrupt
+        rename(source, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", kill)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(line)
+    assert Path(fetch(line)["files"]["cirros"]["path"]).read_bytes() == newer
 
 
 def test_refresh(fetch: Fetch) -> None:

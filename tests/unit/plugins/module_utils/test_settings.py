@@ -177,6 +177,8 @@ BAD: dict[str, tuple[str, Any, str]] = {
     "mirror with another scheme": ("package_mirror", "ftp://mirror.example", "empty or a URL"),
     "index with a bad port": ("python_index", "http://mirror.example:99999/", "empty or a URL"),
     "proxy without a host": ("build_proxy", "http://:3128", "empty or a URL"),
+    "proxy with a quote": ("build_proxy", 'http://me:p"w@proxy:3128', "http://***@proxy:3128', but must be empty or a"),
+    "mirror with a quote": ("package_mirror", 'http://mirror/"', "empty or a URL"),
     "proxy is a number": ("build_proxy", 3128, "empty or a URL"),
     "CA bundle relative": ("ca_bundle", "ca.pem", "the absolute path of a file"),
     "services as a list": ("services", ["keystone"], "a dictionary"),
@@ -362,6 +364,9 @@ SHOWN = [
     ([1, "a"], '[1, "a"]'),
     ("a" * 300, "'" + "a" * 95 + "..."),
     ("http://me:secret@proxy:3128", "'http://***@proxy:3128'"),
+    ("http://me:se@c/r et@proxy:3128", "'http://***@proxy:3128'"),
+    ("me:secret@proxy:3128", "'me:***@proxy:3128'"),
+    ("Debian:trixie@sha256:12", "'Debian:trixie@sha256:12'"),
 ]
 
 
