@@ -141,7 +141,9 @@ def plan(subject: Subject, host: Host, record: Record) -> Plan:
         removals += packages(subject, host, record) if subject.packages else []
         kept += unknown(subject, host, record)
     else:
-        kept += [f"data in {path}, which `{cleaning(subject)}` removes" for path in tops(host.paths, subject.data_dirs)]
+        there = tops(host.paths, subject.data_dirs)
+        kept += [f"data in {path}" for path in there]
+        kept += [f"it goes with `{cleaning(subject)}`"] if there else []
     kept += [f"container {name}, which is not ours, with what it uses of ours" for name in host.others]
     return Plan(tuple(in_order(removals)), tuple(kept))
 

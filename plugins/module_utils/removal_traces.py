@@ -320,8 +320,11 @@ def stray(subject: Subject, disks: Mapping[str, Iterable[str]]) -> str:
 
 
 def cleaning(subject: Subject) -> str:
-    """Return the command that removes everything, with what must be told if it is not the default."""
+    """Return the command that removes everything, with what must be told if it is not the default.
+
+    The host comes last: a command that was broken into lines on its way is refused.
+    """
     usual = (Subject.user, Subject.data_dirs[0], *(f"{subject.data_dirs[0]}/{name}" for name in BELOW))
     meant = zip(PLACES, (subject.user, *subject.data_dirs), usual)
     options = (f"-e {name}={value}" for name, value, default in meant if value != default)
-    return " ".join(("ansible-playbook hotstack.os.clean -e clean_host=$(uname -n)", *options))
+    return " ".join(("ansible-playbook hotstack.os.clean", *options, "-e clean_host=$(uname -n)"))

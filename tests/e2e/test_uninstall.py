@@ -7,7 +7,7 @@ import json
 
 import foreign
 from guests import FLAVOR, IMAGE, Guest, openstack
-from lab import Lab
+from lab import DATA_DIR, Lab
 
 Guests = dict[str, Guest]
 
@@ -44,6 +44,8 @@ def test_services_go_and_guests_run_on(
 
     play = deployed.deploy(playbook="uninstall", timeout=600)
     print(f"uninstall: {play.seconds:.0f} s")
+    for line in (f"data in {DATA_DIR}", "it goes with `ansible-playbook hotstack.os.clean -e clean_host=$(uname -n)`"):
+        assert line in play.output
     assert deployed.shell(SYSTEM) == ""
     assert not deployed.containers()
     assert deployed.shell(GUESTS) == known[1]
