@@ -134,8 +134,8 @@ def owner(item: Mapping[str, Any]) -> str | None:
 
 
 def quotas_of(service: str, wanted: Mapping[str, int]) -> dict[str, int]:
-    """Return the quotas that a service keeps, by its own names."""
-    return {QUOTAS[name][1]: value for name, value in wanted.items() if QUOTAS[name][0] == service}
+    """Return the quotas that a service keeps, by its own names; a template may have made a text of a number."""
+    return {QUOTAS[name][1]: int(value) for name, value in wanted.items() if QUOTAS[name][0] == service}
 
 
 def other_quotas(service: str, wanted: Mapping[str, int]) -> list[str]:
@@ -188,7 +188,7 @@ def subnet_values(line: Mapping[str, Any], network_id: str | None) -> dict[str, 
         values["gateway_ip"] = line["gateway"]
     if line["pools"]:
         ends = [pool.partition("-") for pool in line["pools"]]
-        values["allocation_pools"] = [{"start": start, "end": end} for start, _dash, end in ends]
+        values["allocation_pools"] = [{"start": start.strip(), "end": end.strip()} for start, _dash, end in ends]
     return values
 
 

@@ -135,7 +135,7 @@ def network(text: str) -> IPv4Network | None:
         found = IPv4Network(text)
     except ValueError:
         return None
-    return found if "/" in text and found.prefixlen <= 29 else None
+    return found if str(found) == text and found.prefixlen <= 29 else None
 
 
 def address(text: str) -> IPv4Address | None:

@@ -73,6 +73,7 @@ def test_good_ones() -> None:
         ({"images": [image(properties={"a b": 1})]}, "The image 'cirros' has a property called 'a b'"),
         ({"networks": [network(cidr="192.168.100.1/24")]}, "has the CIDR '192.168.100.1/24', but must have an IPv4"),
         ({"networks": [network(cidr="192.168.100.0")]}, "has the CIDR '192.168.100.0', but"),
+        ({"networks": [network(cidr="192.168.0.0/255.255.0.0")]}, "has the CIDR '192.168.0.0/255.255.0.0', but"),
         ({"networks": [network(cidr="172.31.0.0/24")]}, "must lie outside the host's network 172.31.0.0/25."),
         (
             {"networks": [network(), network(name="b", cidr="192.168.0.0/16")]},

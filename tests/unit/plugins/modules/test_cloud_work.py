@@ -64,7 +64,7 @@ def document(**values: Any) -> dict[str, Any]:
         "quotas": {"cores": 96, "floating_ips": 20, "volumes": 50},
         "flavors": [{"name": "small", "vcpus": 1, "ram": 2048, "disk": 20}],
         "networks": [
-            network("public", **outside, gateway="172.31.0.129", pools=["172.31.0.130-172.31.0.200"]),
+            network("public", **outside, gateway="172.31.0.129", pools=["172.31.0.130 - 172.31.0.200"]),
             network("private"),
         ],
         "routers": [{"name": "router1", "network": "public", "subnets": ["private-subnet"]}],
@@ -203,6 +203,14 @@ def another_key(run: Run) -> None:
 
 def a_comment_in_the_key(run: Run) -> None:
     run.store.find("keypair", "hotstack").values["public_key"] = KEY + "2"
+
+
+def test_quotas_that_are_texts(settled: Run) -> None:
+    texts = {"cores": "96", "floating_ips": "20", "volumes": "50"}
+    known = settled.known()
+    assert settled.steps(quotas=texts, credential=known) == []
+    assert settled.steps(quotas={**texts, "cores": "-1"}, credential=known) == ["update compute quota hotstack"]
+    assert settled.store.quotas["compute"]["cores"] == -1
 
 
 def another_quota(run: Run) -> None:
