@@ -294,7 +294,7 @@ attributes:
 EXAMPLES = r"""
 - name: Have a flavor and a network
   hotstack.os.cloud_resources:
-    runtime_image: localhost/hotstack-os-openstack:2025.2
+    runtime_image: "{{ hotstack_os_image_references['openstack'] }}"
     flavors:
       - {name: small, vcpus: 1, ram: 2048, disk: 20}
     networks:

@@ -107,7 +107,7 @@ EXAMPLES = r"""
 - name: Test the cloud
   hotstack.os.smoke_test:
     cloud: hotstack-os
-    runtime_image: localhost/hotstack-os-openstack:2025.2
+    runtime_image: "{{ hotstack_os_image_references['openstack'] }}"
     template: "{{ lookup('ansible.builtin.file', 'stack.yml') }}"
     image: cirros
     flavor: hotstack.small
