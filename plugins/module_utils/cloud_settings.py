@@ -75,6 +75,8 @@ def image_problems(line: Mapping[str, Any]) -> Iterator[str]:
             f"{what} has the checksum '{shown(line['checksum'])}', but must have one such as sha256:<64 hexadecimal"
             " digits> (sha512 and md5 as well), or sha256:<the URL of a file of checksums>."
         )
+    elif line["file"] and "://" in line["checksum"]:
+        yield f"{what} has a file and the URL of checksums, but the checksum of a file must be a digest itself."
     for name in line["properties"]:
         if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,255}", str(name)):
             yield f"{what} has a property called '{name}', but a name has letters, digits and the characters _ . : -"

@@ -314,7 +314,9 @@ def local_file(image: Mapping[str, Any], cache: str) -> dict[str, Any]:
     check_format(path, image["disk_format"])
     sha512 = remembered_digest(path, cache)
     algorithm, _colon, digest = image["checksum"].partition(":")
-    if digest and "://" not in digest:
+    if "://" in digest:
+        raise DownloadError(f"the checksum of {path} must be a digest itself, not a URL")
+    if digest:
         found = sha512 if algorithm == "sha512" else digests(path, algorithm)[algorithm]
         if found != digest:
             raise DownloadError(f"the checksum of {path} is {algorithm}:{found}, but should be {algorithm}:{digest}")

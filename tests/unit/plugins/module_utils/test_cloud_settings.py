@@ -70,6 +70,10 @@ def test_good_ones() -> None:
         ({"images": [image(checksum=SHA256)]}, f"has the checksum '{SHA256}', but must have one such as sha256:"),
         ({"images": [image(checksum="sha256:abc")]}, "has the checksum 'sha256:abc', but"),
         ({"images": [image(checksum="crc:http://x/y")]}, "has the checksum 'crc:http://x/y', but"),
+        (
+            {"images": [image(url="", file="/x.img", checksum="sha256:https://x/SUMS")]},
+            "The image 'cirros' has a file and the URL of checksums, but the checksum of a file must be a digest",
+        ),
         ({"images": [image(properties={"a b": 1})]}, "The image 'cirros' has a property called 'a b'"),
         ({"networks": [network(cidr="192.168.100.1/24")]}, "has the CIDR '192.168.100.1/24', but must have an IPv4"),
         ({"networks": [network(cidr="192.168.100.0")]}, "has the CIDR '192.168.100.0', but"),

@@ -329,6 +329,8 @@ def test_a_local_file(fetch: Fetch, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path.write_bytes(CONTENT + b"1")
     failure = fetch.failure(line)
     assert f"the checksum of {path} is sha256:" in failure
+    unread = fetch.image(url="", file=str(path), checksum=f"sha256:{fetch.server.url}/SUMS")
+    assert fetch.failure(unread) == f"the checksum of {path} must be a digest itself, not a URL"
     assert fetch.failure(fetch.image(url="", file="/nowhere")) == "there is no file /nowhere on this host"
 
 
