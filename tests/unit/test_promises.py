@@ -181,6 +181,16 @@ def test_the_session_is_no_unit_of_the_system() -> None:
     assert [name for name in units if "session" in name] == []
 
 
+def test_all_know_the_host_by_one_name() -> None:
+    """A port is not bound, and a guest not found, where Nova and OVN have two."""
+    paths = ("neutron/templates/neutron.conf.j2", "neutron/templates/neutron_ovn_agent.ini.j2")
+    for path in (*paths, "nova/templates/nova.conf.j2", "cinder/templates/cinder.conf.j2"):
+        lines = (ROOT / "roles" / path).read_text().splitlines()
+        assert [line for line in lines if line.startswith("host = ")] == ["host = {{ hotstack_os_host_name }}"], path
+    ids = data(ROOT / "roles/neutron", "vars")["__neutron_external_ids"]
+    assert ids["hostname"] == "{{ hotstack_os_host_name }}"
+
+
 def test_ovn_waits_for_nothing() -> None:
     assert "needs" not in MAP["ovn-northd"]
 
