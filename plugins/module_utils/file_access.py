@@ -88,17 +88,24 @@ def mend_below(path: str, gid: int | None, dry: bool) -> list[str]:
     done: list[str] = []
     device = os.lstat(path).st_dev
     for folder, folders, files, descriptor in os.fwalk(path, follow_symlinks=False):
-        entries = {name: os.stat(name, dir_fd=descriptor, follow_symlinks=False) for name in (*folders, *files)}
-        folders[:] = [name for name in folders if entries[name].st_dev == device]
+        entries = {}
+        for name in (*folders, *files):
+            # Who works there may remove it meanwhile.
+            with suppress(FileNotFoundError):
+                entries[name] = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+        folders[:] = [name for name in folders if name in entries and entries[name].st_dev == device]
         for name, status in sorted(entries.items()):
             single = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
             after = mended(status, gid)
             if status.st_dev != device or not (single or stat.S_ISDIR(status.st_mode)) or access_of(status) == after:
                 continue
-            done.append(os.path.join(folder, name))
             if not dry:
-                with opened(name, folder=descriptor) as entry:
-                    apply(entry, mended(os.fstat(entry), gid))
+                try:
+                    with opened(name, folder=descriptor) as entry:
+                        apply(entry, mended(os.fstat(entry), gid))
+                except FileNotFoundError:
+                    continue
+            done.append(os.path.join(folder, name))
     return done
 
 

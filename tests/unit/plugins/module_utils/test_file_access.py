@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,27 @@ def test_mend_below(tmp_path: Path) -> None:
         "pipe": 0o600,
         "outside": 0o600,
     }
+
+
+def test_what_others_remove_meanwhile_needs_no_mending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a-late", "b-early", "c-stays"):
+        (tmp_path / name).touch(mode=0o600)
+    (tmp_path / "folder").mkdir()
+    walk, opened = os.fwalk, file_access.opened
+
+    def walking(path: str, follow_symlinks: bool) -> Any:
+        for found in walk(path, follow_symlinks=follow_symlinks):
+            (tmp_path / "b-early").unlink()
+            (tmp_path / "folder").rmdir()
+            yield found
+
+    def opening(path: str, folder: int) -> Any:
+        (tmp_path / "a-late").unlink(missing_ok=True)
+        return opened(path, folder=folder)
+
+    monkeypatch.setattr(os, "fwalk", walking)
+    monkeypatch.setattr(file_access, "opened", opening)
+    assert file_access.mend_below(str(tmp_path), os.getegid(), dry=False) == [f"{tmp_path}/c-stays"]
 
 
 def test_owner_and_group_are_set_before_the_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
