@@ -259,6 +259,29 @@ def test_layers_of_the_site_exist() -> None:
     assert {layer.rpartition(".")[2] for layer in layers} <= {role.name for role in ROLES}
 
 
+@each_role
+def test_roles_that_name_the_host_see_that_it_has_a_name(role: Path) -> None:
+    """Its default comes from facts, which a playbook of somebody else may not gather."""
+    files = [path for kind in ("vars", "templates") for path in (role / kind).rglob("*") if path.is_file()]
+    uses = any("hotstack_os_host_name" in path.read_text(encoding="utf-8") for path in files)
+    # These two are the setting itself, and who checks all settings.
+    if uses and role.name not in ("settings", "preflight"):
+        first = load(role / "tasks" / "main.yml")[0]
+        assert first.get("ansible.builtin.assert", {}).get("that") == "hotstack_os_host_name | length > 0"
+
+
+def test_units_that_restart_have_no_limit() -> None:
+    """One that gives up stays down after its cause is gone."""
+    units = {path: text for path, text in texts(".j2") if re.search(r"^Restart=", text, re.MULTILINE)}
+    assert len(units) >= 3
+    assert {path for path, text in units.items() if "\nStartLimitIntervalSec=0\n" not in text} == set()
+
+
+def test_services_keep_the_log_levels_of_their_libraries() -> None:
+    """The option replaces all of them: in debug logs Nova's helpers would then show what they return."""
+    assert {path for path, text in texts(".j2") if "default_log_levels" in text} == set()
+
+
 # --- names
 
 
