@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,9 @@ def supervise(wanted: dict[str, list[str]]) -> str:
         nonlocal stopping
         stopping = True
         for pid in running:
-            os.kill(pid, signal.SIGTERM)
+            # One that has just ended may not have been taken out yet.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
