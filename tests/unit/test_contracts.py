@@ -158,6 +158,14 @@ def test_containers_have_few_rights() -> None:
 
 
 @each_container
+def test_selinux_lets_containers_have_their_folders(role: Path, container: dict[str, Any]) -> None:
+    section = container.get("unit", {}).get("Container", {})
+    free = "privileged" in container or section.get("SecurityLabelDisable") == "true"
+    volumes = container.get("volumes", [])
+    assert free or all(line.rpartition(":")[2] == "z" for line in volumes)
+
+
+@each_container
 def test_only_bridge_containers_have_an_address(role: Path, container: dict[str, Any]) -> None:
     line = MAP[container["name"]]
     network = container_spec.network_of({"network": None, **container}, line)
