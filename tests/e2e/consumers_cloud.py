@@ -10,7 +10,11 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import openstack
+import yaml
 
 # Rescue and rebuild of servers whose disk is a volume.
 COMPUTE = "2.93"
@@ -47,9 +51,9 @@ class Cloud:
         return str(image.id)
 
     def create_stack(self, name: str, template: str, parameters: str) -> dict[str, Any]:
-        """Create a stack, and return its outputs and the seconds that it took."""
+        """Create a stack by application credential, as scenarios do; return its outputs and its seconds."""
         begin = time.monotonic()
-        heat = self.cloud.orchestration
+        heat = by_credential().orchestration
         made = heat.create_stack(name=name, template=template, parameters=json.loads(parameters), timeout_mins=5)
         try:
             self.until(lambda: heat.get_stack(made.id), "CREATE_COMPLETE", "failed")
@@ -186,10 +190,16 @@ class Cloud:
         self.until(lambda: self.cloud.block_storage.get_volume(volume), "available")
 
 
+def by_credential() -> Any:
+    """Return the cloud for who has its application credential alone."""
+    secret = yaml.safe_load(Path("/etc/openstack/cloud-secret.yaml").read_text())["hotstack_cloud_secrets"]
+    names = ("auth_url", "application_credential_id", "application_credential_secret")
+    auth = {name: secret.pop(name) for name in names}
+    return openstack.connect(load_yaml_config=False, auth=auth, **secret)
+
+
 def main() -> None:
     """Run as a program."""
-    import openstack
-
     answer = getattr(Cloud(openstack.connect("hotstack-os")), sys.argv[1])(*sys.argv[2:])
     print(json.dumps(answer))
 

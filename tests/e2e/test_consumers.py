@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
@@ -343,7 +344,7 @@ def test_screens_are_closed_to_guests(consumer: Consumer) -> None:
 
 
 def volumes_and_images(consumer: Consumer) -> None:
-    """Take snapshots of a volume in use and of one that is not, look at the idle screen, make an image of the guest."""
+    """Take snapshots of a volume in use and of one that is not, look at the idle screen, make an image; then rescue."""
     lab, ask, guest = consumer.lab, consumer.ask, consumer.guest("one")
     one, volume = consumer.facts["one"], consumer.facts["volume"]
     guest.run(MARK.format("kept"))
@@ -377,6 +378,8 @@ def volumes_and_images(consumer: Consumer) -> None:
     three.wait()
     assert three.run(READ_MARK) == "kept"
     assert three.run("test -d /sys/firmware/efi && echo UEFI") == "UEFI"
+    with _rescued(consumer, one):
+        pass
 
 
 def rescue_and_insert(consumer: Consumer) -> None:
@@ -385,13 +388,10 @@ def rescue_and_insert(consumer: Consumer) -> None:
     # Open vSwitch's own datapath goes on with the TAP device that is gone: docs/networking.md.
     own_datapath = consumer.lab.run("ovs-vsctl", "get", "bridge", "hot-int", "datapath_type").strip() == "netdev"
     guest.run(MARK.format("mine"))
-    ask("act", two, json.dumps({"rescue": {"rescue_image_ref": consumer.facts["image_rescue"]}}), "RESCUE")
-    _boots(consumer, two, "panic=11")
-    if not own_datapath:
-        guest.wait()
-        assert guest.run(READ_MARK) == "mine"
-    ask("act", two, '{"unrescue": null}', "ACTIVE")
-    _boots(consumer, two, "panic=10")
+    with _rescued(consumer, two):
+        if not own_datapath:
+            guest.wait()
+            assert guest.run(READ_MARK) == "mine"
     if own_datapath:
         ask("act", two, '{"reboot": {"type": "HARD"}}', "ACTIVE")
     guest.wait()
@@ -401,6 +401,16 @@ def rescue_and_insert(consumer: Consumer) -> None:
     guest.wait()
     assert guest.run(READ_MARK) == "mine"
     _assert_modes(consumer.lab)
+
+
+@contextmanager
+def _rescued(consumer: Consumer, server: str) -> Iterator[None]:
+    """Boot a server from the CD-ROM while the block runs, and from its own disk afterwards."""
+    consumer.ask("act", server, json.dumps({"rescue": {"rescue_image_ref": consumer.facts["image_rescue"]}}), "RESCUE")
+    _boots(consumer, server, "panic=11")
+    yield
+    consumer.ask("act", server, '{"unrescue": null}', "ACTIVE")
+    _boots(consumer, server, "panic=10")
 
 
 def _boots(consumer: Consumer, server: str, word: str) -> None:
