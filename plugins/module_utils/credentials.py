@@ -86,7 +86,7 @@ def changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, li
     }
 
 
-def parse(path: str, text: str) -> dict[str, str]:
+def parse(path: str, text: str | bytes) -> dict[str, str]:
     """Return the secrets in the text of a credentials file."""
     hint = "Restore it from a backup, or remove it to get new secrets for a deployment without data."
     try:
@@ -106,7 +106,7 @@ def read(path: str) -> tuple[dict[str, str], bool]:
         return {}, True
     except OSError as error:
         raise CredentialsError(f"{path} can't be read: {error.strerror}.") from error
-    with open(descriptor, encoding="utf-8") as file:
+    with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         ours = (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid())
         return parse(path, file.read()), ours and stat.S_IMODE(status.st_mode) == 0o600

@@ -59,9 +59,12 @@ def write_text(path: str, text: str, mode: int, uid: int = -1, gid: int = -1) ->
             file.flush()
             os.fsync(descriptor)
         os.rename(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename is None:
+            # A disk that is full does not say for which file.
+            error.filename = path
         raise
 
 

@@ -58,6 +58,10 @@ def replace(source: str, path: str, gid: int, mode: int, capabilities: Sequence[
             os.fchmod(copy.fileno(), mode)
         file_capabilities.ensure(temporary, "exact", capabilities, True, dry=False)
         os.replace(temporary, path)
+    except OSError as error:
+        # A disk that is full does not say for which file.
+        error.filename = error.filename or path
+        raise
     finally:
         with suppress(FileNotFoundError):
             os.unlink(temporary)

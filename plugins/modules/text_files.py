@@ -61,6 +61,7 @@ paths:
 """
 
 import os
+import stat
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -74,7 +75,10 @@ def run(files: list[dict[str, Any]], check_mode: bool) -> dict[str, Any]:
     for wanted in files:
         path, mode = wanted["path"], int(wanted["mode"], 8)
         content = wanted["content"] if wanted["content"].endswith("\n") else wanted["content"] + "\n"
-        old_content, old_mode = read_text(path)
+        try:
+            old_content, old_mode = read_text(path)
+        except UnicodeDecodeError:
+            old_content, old_mode = "(no text)\n", stat.S_IMODE(os.stat(path).st_mode)
         if (old_content, old_mode) == (content, mode):
             continue
         if old_content is not None and wanted.get("mark") and wanted["mark"] not in old_content:

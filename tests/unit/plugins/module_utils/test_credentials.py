@@ -104,10 +104,10 @@ def test_changes() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"a": 1}', "no json"])
-def test_a_broken_file_is_refused(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", [b"", b"[1]", b'{"a": 1}', b"no json", b'{"a": "\xff"}', b"\0\0\0\0"])
+def test_a_broken_file_is_refused(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "file"
-    path.write_text(text)
+    path.write_bytes(text)
     with pytest.raises(credentials.CredentialsError, match="Restore it from a backup"):
         credentials.read(str(path))
 

@@ -68,12 +68,13 @@ def test_a_failure_changes_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, error: BaseException
 ) -> None:
     def refuse(*_arguments: object) -> None:
-        raise error
+        raise type(error)(*error.args)
 
     (tmp_path / "file").write_text("old")
     monkeypatch.setattr(os, function, refuse)
-    with pytest.raises(type(error)):
+    with pytest.raises(type(error)) as raised:
         files.write_text(str(tmp_path / "file"), "new", 0o644)
+    assert getattr(raised.value, "filename", str(tmp_path / "file")) == str(tmp_path / "file")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"file": "old"}
 
 

@@ -75,6 +75,17 @@ def test_mended(
     assert ensure(source, path) == []
 
 
+def test_a_full_disk_is_said_of_the_copy(tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        ensure(source, tmp_path / "folder" / "copy")
+    assert raised.value.filename == str(tmp_path / "folder" / "copy")
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
 class FakeManager:
     """A user's service manager with one running service."""
 

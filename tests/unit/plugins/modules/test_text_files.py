@@ -49,6 +49,8 @@ def test_a_foreign_file_stays(tmp_path: Path) -> None:
     result = module.run(wanted, False)
     assert (result["changed"], (tmp_path / "one").read_text()) == (False, "theirs\n")
     assert "is not ours" in result["warnings"][0]
+    (tmp_path / "one").write_bytes(b"\x7fELF\xff")
+    assert "is not ours" in module.run(wanted, False)["warnings"][0]
     (tmp_path / "one").write_text("# Ours\n0\n")
     assert module.run(wanted, False)["changed"] is True
 
