@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -79,6 +81,20 @@ def test_database_is_created_then_converted_and_kept(
 def test_databases_are_served_on_one_address(program: ModuleType) -> None:
     settings = program.Database("sb", 6642).settings("172.31.0.31")
     assert list(settings["remotes"]) == ["punix:/run/ovn/ovnsb_db.sock", "ptcp:6642:172.31.0.31"]
+
+
+def test_an_end_between_two_signals_is_none_of_its_own(program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait, handlers = os.wait, {}
+
+    def waiting() -> tuple[int, int]:
+        found = wait()
+        # podman stops the container in this very moment.
+        handlers[signal.SIGTERM](signal.SIGTERM, None)
+        return found
+
+    monkeypatch.setattr(program.signal, "signal", lambda number, handler: handlers.update({number: handler}))
+    monkeypatch.setattr(program.os, "wait", waiting)
+    assert program.supervise({"lasting": ["sleep", "60"], "ending": ["true"]}) == ""
 
 
 def test_first_end_ends_all(program: ModuleType) -> None:
