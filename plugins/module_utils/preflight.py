@@ -106,6 +106,8 @@ class Host:
     has_database: bool = False
     # Those of its folders that have something in them.
     filled: frozenset[str] = frozenset()
+    # What is in the place of a folder of data: "a link" or "no folder".
+    misplaced: dict[str, str] = field(default_factory=dict)
     # Those of the clients' users that it has.
     clients: frozenset[str] = frozenset()
 
@@ -277,6 +279,15 @@ def room_findings(host: Host, wanted: Wanted) -> Iterator[Finding]:
             )
 
 
+def folder_findings(host: Host, wanted: Wanted) -> Iterator[Finding]:
+    """Yield what is in the place of our folders."""
+    for name in FOLDERS:
+        path = wanted.settings.get(name, "")
+        if path in host.misplaced:
+            fix = "Name the folder itself, or take that away; to have it on another disk, mount that there."
+            yield Finding(name, f"{path}, which is {host.misplaced[path]}", "a folder or nothing yet", fix)
+
+
 def network_findings(host: Host, wanted: Wanted) -> Iterator[Finding]:
     """Yield who has our addresses."""
     fix = "Choose another network with hotstack_os_container_network or hotstack_os_provider_network."
@@ -407,6 +418,7 @@ def errors(host: Host, wanted: Wanted) -> list[Finding]:
     found = [
         *system_findings(host, wanted),
         *room_findings(host, wanted),
+        *folder_findings(host, wanted),
         *network_findings(host, wanted),
         *port_findings(host, wanted),
         *name_findings(host),

@@ -151,6 +151,7 @@ import shutil
 import socket
 import subprocess
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Callable
 
@@ -313,6 +314,12 @@ def read_former(host: preflight.Host, path: str) -> None:
     host.has_database = bool(data) and os.path.isdir(f"{data}/mysql/data")
 
 
+def misplaced(paths: Iterable[str]) -> dict[str, str]:
+    """Return those of these paths that are no folders, and what they are."""
+    found = {path: "a link" if os.path.islink(path) else "no folder" for path in paths if os.path.lexists(path)}
+    return {path: what for path, what in found.items() if what == "a link" or not os.path.isdir(path)}
+
+
 def read_accounts(host: preflight.Host, name: str) -> None:
     """Read the user and the group of this name."""
     groups = {entry.gr_name: entry.gr_gid for entry in grp.getgrall()}
@@ -381,6 +388,7 @@ def read_host(wanted: preflight.Wanted) -> preflight.Host:
             host.ca_bundle = "missing"
         elif "-----BEGIN CERTIFICATE-----" not in text_of(wanted.ca_bundle):
             host.ca_bundle = "empty"
+    host.misplaced = misplaced(wanted.settings.get(name, "") for name in preflight.FOLDERS)
     host.clients = frozenset(name for names in wanted.clients.values() for name in names if is_user(name))
     read_former(host, wanted.former_settings)
     read_accounts(host, wanted.user)

@@ -295,6 +295,13 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, str], list[str]]] = {
 }
 
 
+def test_folder_that_is_none() -> None:
+    wanted = replace(WANTED, settings={"hotstack_os_data_dir": "/srv/data", "hotstack_os_volumes_dir": "/srv/data/v"})
+    found = [str(finding) for finding in preflight.errors(good_host(misplaced={"/srv/data": "a link"}), wanted)]
+    assert len(found) == 1
+    assert found[0].startswith("hotstack_os_data_dir: found /srv/data, which is a link; needed a folder or nothing yet")
+
+
 @pytest.mark.parametrize(("found", "settings", "starts"), CHANGES.values(), ids=CHANGES)
 def test_settings_that_cannot_change(found: dict[str, Any], settings: dict[str, str], starts: list[str]) -> None:
     findings = [str(finding) for finding in preflight.errors(good_host(**found), replace(WANTED, settings=settings))]

@@ -258,6 +258,16 @@ def test_broken_podman_and_open_vswitch(monkeypatch: pytest.MonkeyPatch) -> None
     assert host.broken_tools == {"podman": "podman is silent", "Open vSwitch": "ovs-vsctl is silent"}
 
 
+def test_folders_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("folder")
+    (tmp_path / "lost").symlink_to("nowhere")
+    names = ["folder", "file", "link", "lost", "absent", "file/below"]
+    found = preflight.misplaced([*(f"{tmp_path}/{name}" for name in names), ""])
+    assert found == {f"{tmp_path}/file": "no folder", f"{tmp_path}/link": "a link", f"{tmp_path}/lost": "a link"}
+
+
 BUNDLES = [(None, "missing"), ("no", "empty"), ("-----BEGIN CERTIFICATE-----\n", "")]
 
 
@@ -271,7 +281,10 @@ def test_this_machine_can_be_read(
     if content is not None:
         bundle.write_text(content)
     clients = {"keystone_clouds_users": ["root", "nobody-of-this-name", 0]}
-    host = preflight.read_host(preflight.wanted_from({**PARAMS, "ca_bundle": str(bundle), "clients": clients}))
+    (tmp_path / "link").symlink_to(tmp_path)
+    changes = {"ca_bundle": str(bundle), "clients": clients, "settings": {judge.DATA: str(tmp_path / "link")}}
+    host = preflight.read_host(preflight.wanted_from({**PARAMS, **changes}))
+    assert host.misplaced == {str(tmp_path / "link"): "a link"}
     assert host.clients == {"root"}
     assert host.ca_bundle == expected
     assert host.os_id
