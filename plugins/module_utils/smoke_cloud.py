@@ -16,6 +16,8 @@ from typing import Any, TextIO
 from .smoke_checks import GUESTS, SmokeError, choose, one_line
 
 POLL_SECONDS = 1.0
+# For so long Heat may show what was before it began.
+BEGIN_SECONDS = 30.0
 
 
 class SmokeCloud:
@@ -48,7 +50,7 @@ class SmokeCloud:
         found = self.find(stack)
         if found is not None:
             self.cloud.orchestration.delete_stack(found.id)
-            self.wait(stack, "DELETE", timeout)
+            self.wait(stack, "DELETE", timeout, former=str(found.status))
         self.cloud.compute.delete_keypair(keypair, ignore_missing=True)
         return found is not None
 
@@ -79,16 +81,19 @@ class SmokeCloud:
         """Return the stack of this name; its name is free again a moment after it is DELETE_COMPLETE."""
         return next(iter(self.cloud.orchestration.stacks(name=stack)), None)
 
-    def wait(self, stack: str, action: str, timeout: float) -> None:
-        """Wait until the stack has done it."""
-        end = time.monotonic() + timeout
+    def wait(self, stack: str, action: str, timeout: float, former: str = "") -> None:
+        """Wait until the stack has done it. A former failure is none of this time, until it is seen for long."""
+        begin = time.monotonic()
+        end = begin + timeout
         while True:
             found = self.find(stack)
             status = "no stack" if found is None else str(found.status)
             if status == "CREATE_COMPLETE" if action == "CREATE" else found is None:
                 return
             late = time.monotonic() > end
-            if status == f"{action}_FAILED" or late:
+            if status != former or time.monotonic() > begin + BEGIN_SECONDS:
+                former = ""
+            if (status == f"{action}_FAILED" and not former) or late:
                 raise SmokeError(self.stack_failure(stack, action, status, timeout if late else None))
             time.sleep(POLL_SECONDS)
 
