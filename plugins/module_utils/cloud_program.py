@@ -48,11 +48,12 @@ def command(
 ) -> tuple[list[str], dict[str, str]]:
     """Return the command that runs a module of the folder's package, and the environment that it adds.
 
-    The program can read these files under the paths that they have on the host.
+    The program can read these files under the paths that they have on the host. It asks the cloud of this host, so it
+    goes by no proxy.
     """
     run = ["-m", f"program.{program}", *arguments]
     if has_client():
-        return [sys.executable, *run], {"PYTHONPATH": folder}
+        return [sys.executable, *run], {"PYTHONPATH": folder, "no_proxy": "*"}
     if os.geteuid() != 0:
         user = pwd.getpwuid(os.geteuid()).pw_name
         raise CloudProgramError(
@@ -64,7 +65,7 @@ def command(
         raise CloudProgramError(f"There is no container image {image}: run hotstack.os.images first.")
     container = [
         *("podman", "run", "--rm", "--interactive", "--pull=never", "--network=host", "--log-driver=none"),
-        *("--security-opt=label=disable", f"--env=PYTHONPATH={MOUNT}", "--workdir=/"),
+        *("--http-proxy=false", "--security-opt=label=disable", f"--env=PYTHONPATH={MOUNT}", "--workdir=/"),
         *("--volume=/etc/openstack:/etc/openstack:ro", f"--volume={folder}:{MOUNT}:ro"),
         *(f"--volume={path}:{path}:ro" for path in files),
     ]

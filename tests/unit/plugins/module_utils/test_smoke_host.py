@@ -151,6 +151,13 @@ def test_see(host: Host, proxies: list[Proxy]) -> None:
     assert host.see(proxies[0].url) == "RFB 003.008\n"
 
 
+def test_see_goes_by_no_proxy(host: Host, proxies: list[Proxy], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    proxies.append(Proxy(b"<html></html>", b"RFB 003.008\n"))
+    assert host.see(proxies[0].url) == "RFB 003.008\n"
+
+
 @pytest.mark.parametrize(
     ("page", "greeting", "said"),
     [

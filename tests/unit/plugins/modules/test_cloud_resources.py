@@ -218,6 +218,17 @@ def test_a_python_that_has_the_client(host: Host, monkeypatch: pytest.MonkeyPatc
     assert not (host.folder / "calls").exists()
 
 
+def test_the_cloud_of_this_host_is_asked_by_no_proxy(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    command, _added = cloud_program.command(str(host.folder), "image", "cloud_work")
+    assert "--http-proxy=false" in command
+    monkeypatch.setattr(cloud_program, "has_client", lambda: True)
+    command, added = cloud_program.command(str(host.folder), "image", "cloud_work")
+    environment = {"http_proxy": "http://127.0.0.1:9", "PATH": os.environ["PATH"], **added}
+    code = "import urllib.request as r; print(bool(r.proxy_bypass('keystone.hotstack-os.local')))"
+    done = subprocess.run([command[0], "-c", code], check=True, stdout=-1, text=True, env=environment)
+    assert done.stdout == "True\n"
+
+
 def test_without_its_password(host: Host) -> None:
     (host.folder / "credentials.json").write_text("{}")
     with pytest.raises(CredentialsError, match="no credential 'hotstack_password'"):
