@@ -54,6 +54,9 @@ def finish(path: str, work: Callable[[Tell], dict[str, Any]], expected: type[Exc
             result = work(lambda line: progress.write(f"{line}\n"))
     except expected as error:
         result = {"failed": True, "msg": str(error)}
+    except OSError as error:
+        # Its representation would not say of which file.
+        result = {"failed": True, "msg": f"The {name} ended unexpectedly: {error}"}
     except (Exception, SystemExit) as error:
         result = {"failed": True, "msg": f"The {name} ended unexpectedly: {error!r}"}
     with open(path + ".new", "w", encoding="utf-8") as file:

@@ -46,6 +46,7 @@ def test_detach(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (LookupError("no such package"), "no such package"),
         (ValueError("odd"), "The build ended unexpectedly: ValueError('odd')"),
+        (OSError(2, "No such file", "/ca.pem"), "The build ended unexpectedly: [Errno 2] No such file: '/ca.pem'"),
         (SystemExit("signal"), "The build ended unexpectedly: SystemExit('signal')"),
     ],
 )
