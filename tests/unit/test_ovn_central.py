@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,8 @@ def test_databases_are_served_on_one_address(program: ModuleType) -> None:
 
 
 def test_an_end_between_two_signals_is_none_of_its_own(program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    wait, handlers = os.wait, {}
+    wait = os.wait
+    handlers: dict[int, Any] = {}
 
     def waiting() -> tuple[int, int]:
         found = wait()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,8 +32,8 @@ class FakeHeat:
 
 def delete(heat: FakeHeat, monkeypatch: pytest.MonkeyPatch) -> bool:
     seconds = iter(range(1000))
-    monkeypatch.setattr(smoke_cloud.time, "monotonic", lambda: float(next(seconds)))
-    monkeypatch.setattr(smoke_cloud.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     compute = SimpleNamespace(delete_keypair=lambda _name, ignore_missing: ignore_missing)
     cloud = SimpleNamespace(orchestration=heat, compute=compute)
     return smoke_cloud.SmokeCloud(cloud, "admin").delete("test", "test", 300)
