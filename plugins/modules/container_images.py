@@ -157,9 +157,9 @@ ARGUMENTS: dict[str, Any] = {
             "suite": {"type": "str", "default": ""},
         },
     },
-    "package_mirror": {"type": "str", "default": ""},
-    "python_index": {"type": "str", "default": ""},
-    "proxy": {"type": "str", "default": ""},
+    "package_mirror": {"type": "str", "default": "", "no_log": True},
+    "python_index": {"type": "str", "default": "", "no_log": True},
+    "proxy": {"type": "str", "default": "", "no_log": True},
     "ca_bundle": {"type": "str", "default": ""},
 }
 

@@ -135,7 +135,7 @@ ARGUMENTS: dict[str, Any] = {
     "names": {"type": "list", "elements": "str"},
     "cache": {"type": "path", "required": True},
     "refresh": {"type": "bool", "default": False},
-    "proxy": {"type": "str", "default": ""},
+    "proxy": {"type": "str", "default": "", "no_log": True},
     "ca_bundle": {"type": "str", "default": ""},
 }
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils import basic
 
 from ansible_collections.hotstack.os.plugins.module_utils import image_builder
 from ansible_collections.hotstack.os.plugins.modules import container_images
@@ -329,3 +330,16 @@ def test_main(monkeypatch: pytest.MonkeyPatch, error: Exception | None, message:
     else:
         container_images.main()
         assert ended == {"changed": False}
+
+
+@pytest.mark.parametrize("name", ["proxy", "package_mirror", "python_index"])
+def test_a_password_in_a_url_is_not_reported(name: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    given = {name: "http://me:Swordfish@server/", "_ansible_check_mode": True}
+    monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode())
+    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda _program: None)
+    with pytest.raises(SystemExit):
+        container_images.main()
+    printed = capsys.readouterr().out
+    assert json.loads(printed)["changed"] is False
+    assert "Swordfish" not in printed

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible.module_utils import basic
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.hotstack.os.plugins.action import image_files as action
@@ -113,3 +114,14 @@ def test_main(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> None:
     with pytest.raises(EndedError):
         image_files.main()
     assert ended == ({"msg": "/c: Permission denied."} if error else {"changed": False})
+
+
+def test_a_password_in_a_url_is_not_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    given = {"images": [], "cache": str(tmp_path), "proxy": "http://me:Swordfish@server/", "_ansible_check_mode": True}
+    monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode())
+    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+    with pytest.raises(SystemExit):
+        image_files.main()
+    printed = capsys.readouterr().out
+    assert json.loads(printed)["changed"] is False
+    assert "Swordfish" not in printed
