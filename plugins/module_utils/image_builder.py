@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from ansible_collections.hotstack.os.plugins.module_utils import image_builds as decide
 
@@ -196,6 +197,11 @@ class Builder:
         if shutil.which("mmdebstrap") is None:
             raise BuildError(
                 "mmdebstrap is not installed on this host; it is needed to make the base image without a registry."
+            )
+        if "@" in urlsplit(self.parameters["package_mirror"]).netloc:
+            raise BuildError(
+                "hotstack_os_package_mirror has a user, whom the base image would keep for everybody to read: use a"
+                " mirror without one, or make the base image from a registry."
             )
         suite = self.parameters["base"]["suite"]
         folder = os.path.join(self.folder, "rootfs")

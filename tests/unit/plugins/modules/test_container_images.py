@@ -180,6 +180,13 @@ def test_registry_without_answer(host: Host, monkeypatch: pytest.MonkeyPatch) ->
         build(host, base=base)
 
 
+def test_a_password_of_a_mirror_never_gets_into_the_base_image(host: Host) -> None:
+    with pytest.raises(image_builder.BuildError, match="hotstack_os_package_mirror has a user") as raised:
+        build(host, package_mirror="http://me:Swordfish@mirror/debian")
+    assert "Swordfish" not in str(raised.value)
+    assert "Swordfish" not in (host.folder / "calls").read_text()
+
+
 def test_missing_tools(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _name: None)
     with pytest.raises(image_builder.BuildError, match="mmdebstrap is not installed on this host"):
