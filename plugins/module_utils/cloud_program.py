@@ -39,8 +39,9 @@ def write_package(folder: str, sources: Mapping[str, str]) -> None:
 
 
 def has_client() -> bool:
-    """Return whether this Python has openstacksdk."""
-    return importlib.util.find_spec("openstack") is not None
+    """Return whether this Python has openstacksdk; a mere folder of that name, such as in a home, has no origin."""
+    found = importlib.util.find_spec("openstack")
+    return found is not None and found.origin is not None
 
 
 def command(

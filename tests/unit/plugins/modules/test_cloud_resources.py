@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pwd
@@ -216,6 +217,15 @@ def test_a_python_that_has_the_client(host: Host, monkeypatch: pytest.MonkeyPatc
     # It has not really, or knows no such cloud.
     assert cloud_resources.run(host.parameters(), False)["failed"] is True
     assert not (host.folder / "calls").exists()
+
+
+def test_a_folder_called_openstack_is_no_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "openstack").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert not cloud_program.has_client()
+    (tmp_path / "openstack/__init__.py").touch()
+    importlib.invalidate_caches()
+    assert cloud_program.has_client()
 
 
 def test_the_cloud_of_this_host_is_asked_by_no_proxy(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
