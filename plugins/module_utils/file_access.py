@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from ansible_collections.hotstack.os.plugins.module_utils.files import make_folders
+
 
 class AccessError(Exception):
     """What is there or asked for can't be used; the text says why."""
@@ -126,7 +128,7 @@ def current(path: str) -> Access | None:
 def ensure_folder(path: str, access: Access) -> None:
     """Make the folder if it is not there, its parents too, and give it this access."""
     try:
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        make_folders(os.path.dirname(path))
         with suppress(FileExistsError):
             os.mkdir(path, access.mode & 0o700)
         with opened(path, directory=True) as descriptor:

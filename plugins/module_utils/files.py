@@ -40,6 +40,18 @@ def read_text(path: str) -> tuple[str | None, int | None]:
         return None, None
 
 
+def make_folders(path: str, private: bool = False) -> None:
+    """Make the folder and those above it that are missing, for everybody to enter; private ones for their owner alone.
+
+    Whatever the umask is: on some hosts it would shut out those who need what is in them.
+    """
+    mask = os.umask(0o077 if private else 0o022)
+    try:
+        os.makedirs(path, exist_ok=True)
+    finally:
+        os.umask(mask)
+
+
 def write_text(path: str, text: str, mode: int, uid: int = -1, gid: int = -1) -> None:
     """Replace a file at once: nobody ever sees half of it, nor its text with other rights than its own.
 

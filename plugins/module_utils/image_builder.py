@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.hotstack.os.plugins.module_utils import image_builds as decide
+from ansible_collections.hotstack.os.plugins.module_utils.files import make_folders
 
 # A registry that does not answer must not hold up a host that can do without one.
 PROBE_SECONDS = 30
@@ -271,10 +272,10 @@ def append(path: str, text: str) -> None:
 
 def write_files(folder: str, files: dict[str, str]) -> None:
     """Write files into a folder of their own."""
-    os.makedirs(folder, mode=0o755, exist_ok=True)
+    make_folders(folder)
     for name, text in files.items():
         path = os.path.join(folder, name)
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        make_folders(os.path.dirname(path))
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
         os.chmod(path, 0o644)

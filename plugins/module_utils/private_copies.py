@@ -47,7 +47,12 @@ def compare(source: str, path: str, gid: int | None, mode: int) -> list[str]:
 def replace(source: str, path: str, gid: int, mode: int, capabilities: Sequence[str]) -> None:
     """Put a new copy in place in one step, complete with its capabilities: it is never there half done."""
     folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o755, exist_ok=True)
+    # The group must get to it, whatever the umask is.
+    mask = os.umask(0o022)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    finally:
+        os.umask(mask)
     descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".new-")
     try:
         with open(source, "rb") as origin, open(descriptor, "wb") as copy:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.hotstack.os.plugins.module_utils.files import read_text, write_text
+from ansible_collections.hotstack.os.plugins.module_utils.files import make_folders, read_text, write_text
 
 Section = dict[str, Any]
 
@@ -54,5 +54,5 @@ def write_sections(path: str, changed: Mapping[str, Mapping[str, Any]]) -> None:
     """Replace these sections at once, and leave the others; an empty one disappears. Only root can read the file."""
     sections = {**read(path), **{name: dict(section) for name, section in changed.items()}}
     sections = {name: section for name, section in sections.items() if section}
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    make_folders(os.path.dirname(path))
     write_text(path, json.dumps(sections, indent=2, sort_keys=True) + "\n", 0o600)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.hotstack.os.plugins.module_utils.files import read_text, write_text
+from ansible_collections.hotstack.os.plugins.module_utils.files import make_folders, read_text, write_text
 
 THEIRS = "the program of the distribution\n"
 MOST_LINKS = 40
@@ -176,7 +176,7 @@ def write(place: Place, path: str, text: str, mode: int, outcome: Outcome) -> No
     else:
         outcome.add(path, before or "", text)
     if not outcome.dry:
-        os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+        make_folders(os.path.dirname(target))
         write_text(target, text, mode)
 
 
@@ -265,7 +265,7 @@ def ensure(place: Place, program: str, self_test: str, option: str, dry: bool) -
         else:
             write_text(path, before, 0o755)
         if config_before is not None:
-            os.makedirs(os.path.dirname(config), mode=0o755, exist_ok=True)
+            make_folders(os.path.dirname(config))
             write_text(config, config_before, 0o644)
         raise
     return outcome

@@ -341,7 +341,13 @@ from ansible_collections.hotstack.os.plugins.module_utils.cloud_plan import Clou
 from ansible_collections.hotstack.os.plugins.module_utils.cloud_program import CloudProgramError
 from ansible_collections.hotstack.os.plugins.module_utils.credentials import CredentialsError
 from ansible_collections.hotstack.os.plugins.module_utils.credentials_file import read_credential
-from ansible_collections.hotstack.os.plugins.module_utils.files import acting_as, in_home, read_text, write_text
+from ansible_collections.hotstack.os.plugins.module_utils.files import (
+    acting_as,
+    in_home,
+    make_folders,
+    read_text,
+    write_text,
+)
 
 TEXT: dict[str, Any] = {"type": "str", "default": ""}
 NAME: dict[str, Any] = {"type": "str", "required": True}
@@ -530,7 +536,7 @@ def write_secrets(wanted: dict[str, Any], issued: dict[str, str] | None, check_m
             if read_text(path) != (text, 0o600):
                 changed.append(path)
                 if not check_mode:
-                    os.makedirs(os.path.dirname(path), mode=0o755 if not owner else 0o700, exist_ok=True)
+                    make_folders(os.path.dirname(path), private=owner is not None)
                     write_text(path, text, 0o600)
     return changed
 

@@ -100,7 +100,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hotstack.os.plugins.module_utils import clouds
 from ansible_collections.hotstack.os.plugins.module_utils.credentials import CredentialsError
 from ansible_collections.hotstack.os.plugins.module_utils.credentials_file import read_credential
-from ansible_collections.hotstack.os.plugins.module_utils.files import acting_as, read_text, write_text
+from ansible_collections.hotstack.os.plugins.module_utils.files import (
+    acting_as,
+    make_folders,
+    read_text,
+    write_text,
+)
 
 MODE = 0o600
 
@@ -126,16 +131,6 @@ def wanted_clouds(params: dict[str, Any], check_mode: bool) -> dict[str, dict[st
     return result
 
 
-def make_folder(path: str, private: bool) -> None:
-    """Make the folder and those above it that are missing; private ones are for their owner alone."""
-    # A mode given to makedirs holds for the last folder only.
-    mask = os.umask(0o077 if private else 0o022)
-    try:
-        os.makedirs(path, exist_ok=True)
-    finally:
-        os.umask(mask)
-
-
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Compare and write."""
     if not (params["path"] or params["owner"]):
@@ -152,7 +147,7 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
             after = clouds.merge(before or "", wanted, params["part"])
             changed = (before, mode) != (after, MODE)
             if changed and not check_mode:
-                make_folder(os.path.dirname(path), private=owner is not None)
+                make_folders(os.path.dirname(path), private=owner is not None)
                 write_text(path, after, MODE)
     except (clouds.CloudsError, OSError, UnicodeDecodeError) as error:
         raise clouds.CloudsError(f"{path} can't be changed: {error}") from None

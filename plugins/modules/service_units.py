@@ -109,7 +109,12 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hotstack.os.plugins.module_utils import file_capabilities, processes, service_units
-from ansible_collections.hotstack.os.plugins.module_utils.files import acting_as, read_text, write_text
+from ansible_collections.hotstack.os.plugins.module_utils.files import (
+    acting_as,
+    make_folders,
+    read_text,
+    write_text,
+)
 from ansible_collections.hotstack.os.plugins.module_utils.service_units import Manager, State, UnitError
 
 ARGUMENTS: dict[str, Any] = {
@@ -153,7 +158,7 @@ def bring_files(files: list[dict[str, Any]], user: pwd.struct_passwd | None, che
             after = f"# mode {mode:04o}\n{content}"
             diffs.append({"before_header": path, "after_header": path, "before": before, "after": after})
             if not check_mode:
-                os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+                make_folders(os.path.dirname(path))
                 write_text(path, content, mode)
     return diffs
 

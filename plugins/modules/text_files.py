@@ -66,7 +66,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.hotstack.os.plugins.module_utils.files import read_text, write_text
+from ansible_collections.hotstack.os.plugins.module_utils.files import make_folders, read_text, write_text
 
 
 def run(files: list[dict[str, Any]], check_mode: bool) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def run(files: list[dict[str, Any]], check_mode: bool) -> dict[str, Any]:
         if old_content is not None and old_mode != mode:
             diffs.append({**header, "before": f"mode {old_mode:04o}\n", "after": f"mode {mode:04o}\n"})
         if not check_mode:
-            os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+            make_folders(os.path.dirname(path))
             write_text(path, content, mode)
     result = {"changed": bool(paths), "paths": paths, "diff": diffs}
     return {**result, "warnings": warnings} if warnings else result

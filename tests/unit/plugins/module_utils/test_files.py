@@ -34,6 +34,17 @@ def test_the_mode_is_exact(tmp_path: Path, mode: int) -> None:
     assert files.read_text(str(tmp_path / "file")) == ("new", mode)
 
 
+@pytest.mark.parametrize(("private", "mode"), [(False, 0o755), (True, 0o700)])
+def test_folders_do_not_depend_on_the_umask(tmp_path: Path, private: bool, mode: int) -> None:
+    before = os.umask(0o027)
+    try:
+        files.make_folders(str(tmp_path / "a" / "b"), private)
+    finally:
+        assert os.umask(before) == 0o027
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("a", "a/b")] == [mode, mode]
+    files.make_folders(str(tmp_path / "a" / "b"))
+
+
 def test_a_file_is_replaced_and_what_a_killed_run_left_too(tmp_path: Path) -> None:
     (tmp_path / "target").write_text("theirs")
     (tmp_path / ".file.new").symlink_to("target")

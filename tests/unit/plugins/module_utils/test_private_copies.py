@@ -75,6 +75,15 @@ def test_mended(
     assert ensure(source, path) == []
 
 
+def test_the_group_gets_to_it_whatever_the_umask_is(tmp_path: Path, source: str) -> None:
+    before = os.umask(0o077)
+    try:
+        ensure(source, tmp_path / "a" / "b" / "copy")
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("a", "a/b", "a/b/copy")] == [0o755, 0o755, 0o750]
+
+
 def test_a_full_disk_is_said_of_the_copy(tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -21,6 +22,16 @@ def test_sections_do_not_touch_each_other(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     records.write_section(str(path), "one", {})
     assert records.read(str(path)) == {"two": {"b": "x"}}
+
+
+def test_folders_of_the_record_can_be_entered_whatever_the_umask_is(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        records.write_section(str(tmp_path / "data" / "runtime" / "created.json"), "one", {"a": None})
+    finally:
+        os.umask(before)
+    # Guests of another user are in the data.
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o755
 
 
 def test_nothing_recorded_yet(tmp_path: Path) -> None:

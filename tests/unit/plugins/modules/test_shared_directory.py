@@ -31,6 +31,15 @@ def test_made_then_unchanged(tmp_path: Path) -> None:
     assert not shared_directory.run(parameters(path), check_mode=False)["changed"]
 
 
+def test_folders_above_can_be_entered_whatever_the_umask_is(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        shared_directory.run(parameters(tmp_path / "a" / "b" / "folder"), check_mode=False)
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("a", "a/b")] == [0o755, 0o755]
+
+
 def test_check_mode_makes_nothing(tmp_path: Path) -> None:
     params = parameters(tmp_path / "folder", owner="nobody-yet", group="nor-this-group")
     result = shared_directory.run(params, check_mode=True)

@@ -23,6 +23,15 @@ def test_new_files_and_folders(tmp_path: Path) -> None:
     assert module.run(wanted, False) == {"changed": False, "paths": [], "diff": []}
 
 
+def test_new_folders_can_be_entered_whatever_the_umask_is(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        module.run(files(tmp_path / "a" / "b", one="1"), False)
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("a", "a/b")] == [0o755, 0o755]
+
+
 def test_only_what_differs_is_written(tmp_path: Path) -> None:
     module.run(files(tmp_path, one="1", two="2"), False)
     result = module.run(files(tmp_path, one="1", two="3"), False)
