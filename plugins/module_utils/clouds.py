@@ -21,8 +21,10 @@ def marks_of(part: str) -> tuple[str, str]:
     return (f"{BEGIN} {part}".rstrip(), f"{END} {part}".rstrip())
 
 
-_CLOUDS = re.compile(r"clouds:\s*(#.*)?")
-_EMPTY_CLOUDS = re.compile(r"clouds:\s*(\{\s*\}|null|~)\s*(#.*)?")
+_CLOUDS = re.compile(r"clouds\s*:\s*(#.*)?")
+_EMPTY_CLOUDS = re.compile(r"clouds\s*:\s*(\{\s*\}|null|~)\s*(#.*)?")
+# Clouds in another form, which would count no more beside a second mapping of them.
+_OTHER = re.compile(r"clouds\s*:|[\"']clouds[\"']|[{?\ufeff]|\.\.\.")
 
 
 class CloudsError(Exception):
@@ -75,7 +77,7 @@ def _position(lines: list[str]) -> int:
             return number + 1
         if _CLOUDS.fullmatch(line.rstrip()):
             return number + 1
-        if line.startswith(("clouds:", "{", '"clouds"', "'clouds'", "...")):
+        if _OTHER.match(line):
             raise CloudsError("it is not written with one cloud below the other; add the cloud there by hand.")
     if not lines:
         lines.append("---")

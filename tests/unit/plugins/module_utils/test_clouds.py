@@ -28,6 +28,7 @@ other: 1
         pytest.param("clouds: {}\n", {}, id="no clouds"),
         pytest.param("cache: {a: 1}\n", {}, id="other keys only"),
         pytest.param("clouds:\n# none yet\n", {}, id="an open mapping"),
+        pytest.param("clouds :\n  work: {a: 1}\n", {"work": {"a": 1}}, id="a space before the colon"),
         pytest.param(FOREIGN, {"work": {"auth": {"username": "me"}}}, id="foreign clouds"),
         pytest.param(
             clouds.merge(FOREIGN, {"old": {"a": "b"}}), {"work": {"auth": {"username": "me"}}}, id="former ones"
@@ -63,6 +64,8 @@ def test_comments_stay() -> None:
     [
         ("clouds: {work: {auth: {}}}\n", "by hand"),
         ('{"clouds": {}}\n', "by hand"),
+        ("\ufeffclouds:\n  work: {auth: {}}\n", "by hand"),
+        ("? clouds\n: {work: {auth: {}}}\n", "by hand"),
         ("clouds:\n  hotstack-os-admin:\n    auth: {}\n", "a cloud 'hotstack-os-admin' of somebody else"),
         ('clouds:\n  "hotstack-os-admin": {}\n', "of somebody else"),
         (f"clouds:\n  {clouds.BEGIN}\n", "not one pair"),
