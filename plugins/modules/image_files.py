@@ -41,7 +41,7 @@ options:
       checksum:
         description:
           - The digest that it must have, as V(sha256:<digest>); C(sha512) and C(md5) can be used as well.
-          - Instead of the digest, the URL of a file of checksums that names the image.
+          - Instead of the digest, for O(images[].url) alone, the URL of a file of checksums that names the image.
         type: str
         default: ""
       disk_format:
