@@ -13,6 +13,8 @@ from ansible.utils.display import Display
 
 POLL_SECONDS = 2.0
 MARK = "=== result"
+# So often in a row a poll may fail, which a host that is short of memory makes it do for a moment.
+FAILURES = 30
 
 
 def read_poll(text: str, name: str) -> tuple[list[str], dict[str, Any] | None]:
@@ -43,9 +45,12 @@ def show(line: str) -> None:
 
 def follow(action: ActionBase, run: dict[str, Any], name: str) -> dict[str, Any]:
     """Show the progress of work that is called `name` until it ends, and return its result."""
-    seen = 0
+    seen = failures = 0
     while True:
         answer = action._low_level_execute_command(poll_command(run, seen))
+        failures = failures + 1 if answer["rc"] else 0
+        if failures == FAILURES:
+            return {"failed": True, "msg": f"The {name} goes on, but can't be followed: {answer['stderr'].strip()}"}
         lines, result = read_poll(answer["stdout"], name)
         seen += len(lines)
         for line in lines:

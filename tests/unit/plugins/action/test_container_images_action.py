@@ -71,7 +71,7 @@ def action(
     plugin._task = SimpleNamespace(args=arguments, check_mode=check_mode)
     plugin._templar = SimpleNamespace(template=lambda value: value)
     monkeypatch.setattr(plugin, "_execute_module", modules)
-    monkeypatch.setattr(plugin, "_low_level_execute_command", lambda _command: {"stdout": outputs.pop(0)})
+    monkeypatch.setattr(plugin, "_low_level_execute_command", lambda _command: {"rc": 0, "stdout": outputs.pop(0)})
     monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
     monkeypatch.setattr(progress, "show", shown.append)
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)

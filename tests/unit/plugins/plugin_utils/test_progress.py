@@ -65,12 +65,23 @@ def test_follow(monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[str] = []
     outputs = ["one\n", "", 'two\n=== result\n{"files": {}}']
 
-    def execute(command: str) -> dict[str, str]:
+    def execute(command: str) -> dict[str, Any]:
         commands.append(command)
-        return {"stdout": outputs.pop(0)}
+        return {"rc": 0, "stdout": outputs.pop(0)}
 
     action = SimpleNamespace(_low_level_execute_command=execute)
     run = {"progress": "/p", "result": "/r", "process": 1}
     assert progress.follow(action, run, "download") == {"files": {}}
     assert shown == [("  one", True), ("  two", True)]
     assert ["tail -n +1 " in commands[0], "tail -n +2 " in commands[1]] == [True, True]
+
+
+@pytest.mark.parametrize(("fails", "end"), [(29, {"files": {}}), (100, {"failed": True})])
+def test_what_cannot_be_followed_ends_too(fails: int, end: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    failed = {"rc": 1, "stdout": "", "stderr": "sudo: a password is required\n"}
+    answers = [*[failed] * fails, {"rc": 0, "stdout": '=== result\n{"files": {}}'}]
+    action = SimpleNamespace(_low_level_execute_command=lambda _command: answers.pop(0))
+    result = progress.follow(action, {"progress": "/p", "result": "/r", "process": 1}, "download")
+    assert result.items() >= end.items()
+    assert ("can't be followed: sudo: a password is required" in result.get("msg", "")) == ("failed" in end)
