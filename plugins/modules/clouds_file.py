@@ -108,6 +108,8 @@ from ansible_collections.hotstack.os.plugins.module_utils.files import (
 )
 
 MODE = 0o600
+# Where clients look, in a home.
+FILE = ".config/openstack/clouds.yaml"
 
 
 def wanted_clouds(params: dict[str, Any], check_mode: bool) -> dict[str, dict[str, Any]]:
@@ -138,8 +140,11 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     try:
         owner = pwd.getpwnam(params["owner"]) if params["owner"] else None
     except KeyError:
+        if check_mode:
+            # Our own user comes with an earlier task.
+            return {"changed": True, "path": params["path"] or f"~{params['owner']}/{FILE}", "diff": {}}
         raise clouds.CloudsError(f"The user {params['owner']} does not exist on this host.") from None
-    path = params["path"] or os.path.join(owner.pw_dir if owner else "", ".config/openstack/clouds.yaml")
+    path = params["path"] or os.path.join(owner.pw_dir if owner else "", FILE)
     wanted = wanted_clouds(params, check_mode)
     try:
         with acting_as(owner):

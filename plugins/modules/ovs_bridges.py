@@ -130,12 +130,16 @@ def main() -> None:
         module.fail_json(msg="Open vSwitch is not installed: there is no program ovs-vsctl on this host.")
 
     def tool(commands: list[list[str]]) -> str:
+        nothing = '{"data": []}' * len(commands)
         if program is None:
-            return '{"data": []}' * len(commands)
+            return nothing
         words = [program, "--timeout=30", "--format=json"]
         for command in commands:
             words += ["--", *command]
         status, output, errors = module.run_command(words)
+        if status != 0 and module.check_mode:
+            # Only a real run starts it before.
+            return nothing
         if status != 0:
             raise BridgeError(f"Open vSwitch refused ({errors.strip()}): is its service running?")
         return str(output)

@@ -122,6 +122,9 @@ def main() -> None:
         for command in commands:
             words += ["--", *command]
         status, output, errors = module.run_command(words)
+        if status != 0 and module.check_mode:
+            # Only a real run starts it before.
+            return ""
         if status != 0:
             raise SwitchError(f"Open vSwitch refused ({errors.strip()}): is its service running?")
         return str(output)

@@ -89,6 +89,12 @@ def test_a_link_in_a_home_gives_no_rights(params: dict[str, Any], user: pwd.stru
     assert os.geteuid() == 0
 
 
+def test_check_mode_before_the_user_is_there(params: dict[str, Any]) -> None:
+    params.update(path=None, owner="nobody-here")
+    foreseen = clouds_file.run(params, check_mode=True)
+    assert foreseen == {"changed": True, "path": "~nobody-here/.config/openstack/clouds.yaml", "diff": {}}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -155,6 +155,7 @@ class Ansible:
         pytest.param({"program": None}, "Open vSwitch is not installed", id="no program"),
         pytest.param({"program": None, "check_mode": True}, "changed=True", id="no program yet, check mode"),
         pytest.param({"status": 1}, r"refused \(database connection failed\): is its service running", id="no service"),
+        pytest.param({"status": 1, "check_mode": True}, "changed=True", id="no service yet, check mode"),
     ],
 )
 def test_main(monkeypatch: pytest.MonkeyPatch, host: dict[str, Any], message: str) -> None:

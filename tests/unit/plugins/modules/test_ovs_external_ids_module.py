@@ -109,6 +109,7 @@ class FakeModule:
         pytest.param({"answer": (1, "", "no socket\n")}, r"\(no socket\): is its service running", id="stopped"),
         pytest.param({"program": None}, "not installed", id="missing"),
         pytest.param({"program": None, "check_mode": True}, '"changed": true', id="missing, in check mode"),
+        pytest.param({"answer": (1, "", ""), "check_mode": True}, '"changed": true', id="stopped, in check mode"),
     ],
 )
 def test_main(monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], expected: str) -> None:
