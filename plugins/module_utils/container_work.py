@@ -166,10 +166,18 @@ def wait(
         for name in reversed(closure(names, job.needs))
     }
     left, last_move = set(names), clock()
+    answered = last_move
     seen: dict[str, Any] = {}
     while left:
-        units = host.show_units(run, watches)
-        now = clock()
+        try:
+            units = host.show_units(run, watches)
+        except host.HostError:
+            # It may start anew, such as after an update of itself.
+            if clock() - answered > STANDSTILL:
+                raise
+            sleep(POLL)
+            continue
+        now = answered = clock()
         if units != seen:
             seen, last_move = units, now
         for name, watch in watches.items():

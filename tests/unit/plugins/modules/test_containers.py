@@ -32,7 +32,8 @@ class FakeHost:
         self.refused = ""
         self.stopping: dict[str, int] = {}  # services that stop for so many looks before they run again
         self.kept = ""  # why podman removes nothing
-        self.deaf = False  # whether systemd does not answer
+        self.deaf = 0  # how often systemd does not answer
+        self.deaf_later = False  # whether that begins after it was told to start something
 
     def __call__(self, argv: list[str]) -> tuple[int, str, str]:
         self.calls.append(argv)
@@ -45,7 +46,8 @@ class FakeHost:
     def _systemctl(self, argv: list[str]) -> tuple[int, str, str]:
         verb = argv[1]
         if verb == "show":
-            if self.deaf:
+            if self.deaf and (not self.deaf_later or any(call[1] == "start" for call in self.calls)):
+                self.deaf -= 1
                 return 1, "", "Failed to connect to bus\n"
             return 0, "\n".join(self._show(name) for name in self._units(argv)), ""
         for name in self._units(argv) if verb in ("start", "restart") else []:
@@ -274,11 +276,28 @@ def test_a_systemd_that_does_not_answer_is_not_taken_for_one_without_units(
     tmp_path: Path, fake: FakeHost, state: str
 ) -> None:
     run(both(tmp_path), fake)
-    fake.deaf = True
+    fake.deaf = 1
     with pytest.raises(host.HostError, match="systemctl cannot show the units: Failed to connect to bus"):
         run(params(tmp_path, item(tmp_path, "web", "d2", "a = 1\n"), state=state), fake)
     assert (tmp_path / "config/web/web.conf").read_text() == f"password = {SECRET}\n"
     assert fake.containers["web"] == "d1"
+
+
+@pytest.mark.parametrize("looks", [3, 10_000])
+def test_a_systemd_that_does_not_answer_for_a_moment_is_asked_again(
+    tmp_path: Path, fake: FakeHost, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    seconds = iter(range(10_000))
+    monkeypatch.setattr(work, "STANDSTILL", 60)
+    wait = work.wait
+    clock = {"clock": lambda: float(next(seconds)), "sleep": lambda _seconds: None}
+    monkeypatch.setattr(work, "wait", lambda *given: wait(*given, **clock))
+    fake.deaf, fake.deaf_later = looks, True
+    if looks > 60:
+        with pytest.raises(host.HostError, match="systemctl cannot show the units"):
+            run(both(tmp_path), fake)
+    else:
+        assert run(both(tmp_path), fake)["started"] == ["step", "web"]
 
 
 def test_a_missing_image_is_said_before_anything_is_written(tmp_path: Path, fake: FakeHost) -> None:
