@@ -290,7 +290,7 @@ def test_a_systemd_that_does_not_answer_for_a_moment_is_asked_again(
     seconds = iter(range(10_000))
     monkeypatch.setattr(work, "STANDSTILL", 60)
     wait = work.wait
-    clock = {"clock": lambda: float(next(seconds)), "sleep": lambda _seconds: None}
+    clock: dict[str, Any] = {"clock": lambda: float(next(seconds)), "sleep": lambda _seconds: None}
     monkeypatch.setattr(work, "wait", lambda *given: wait(*given, **clock))
     fake.deaf, fake.deaf_later = looks, True
     if looks > 60:
