@@ -51,6 +51,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Ask what is missing; only if something is, send the build contexts and build."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
+        lacking = [name for name in SETTINGS if name not in variables]
+        if lacking:
+            raise AnsibleActionFail(
+                f"{lacking[0]} is not defined: the calling role must list hotstack.os.settings"
+                " under dependencies in its meta/main.yml."
+            )
         settings = {name: self._templar.template(variables[name]) for name in SETTINGS}
         try:
             definitions = inputs.image_definitions(

@@ -91,6 +91,12 @@ def test_nothing_to_build(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "build" not in call
 
 
+def test_without_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(VARIABLES, "hotstack_os_images")
+    with pytest.raises(AnsibleActionFail, match="hotstack_os_images is not defined: the calling role must list"):
+        action(monkeypatch, Modules())
+
+
 def test_check_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     result, _shown = action(
         monkeypatch, Modules({"changed": True, "missing": ["infra"]}), check_mode=True, names=["infra"]
