@@ -451,8 +451,11 @@ class Work:
         return answer
 
     def put_away(self, image: Mapping[str, Any]) -> None:
-        """Remove the earlier content; where servers were made from it, hide it instead, for they can be rebuilt."""
-        if self.in_use("image", image):
+        """Remove the earlier content; where servers were made from it, hide it instead, for they can be rebuilt.
+
+        One that is protected can't be removed.
+        """
+        if image.get("protected") or self.in_use("image", image):
             self.update("image", self.cloud.image, image["id"], {"name": plan.replaced_name(image), "os_hidden": True})
         else:
             self.cloud.image.delete_image(image["id"])

@@ -503,9 +503,13 @@ def test_upload_and_new_content(settled: Run, tmp_path: Path) -> None:
     assert settled.store.find("image", "cirros").id != first.id
 
 
-def test_earlier_content_of_servers_is_hidden(settled: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("protected", [True, False])
+def test_earlier_content_of_servers_is_hidden(settled: Run, tmp_path: Path, protected: bool) -> None:
     first = settled.store.find("image", "cirros")
-    settled.store.used.add(first.id)
+    if protected:
+        first.values["protected"] = True
+    else:
+        settled.store.used.add(first.id)
     (tmp_path / "cirros").write_bytes(b"other")
     settled(images=[image(path=str(tmp_path / "cirros"), sha512=hashlib.sha512(b"other").hexdigest())])
     assert settled.store.names("image") == ["cirros-2026-01-01T00:00:00Z", "cirros"]
