@@ -39,6 +39,7 @@ def shipped(collection: Path) -> settings.Shipped:
         credential_names=tuple(derived["hotstack_os_credential_names"]),
         fixed_credentials=tuple(derived["hotstack_os_credentials_fixed"]),
         interfaces=(derived["hotstack_os_network_name"],),
+        home=derived["hotstack_os_home"],
         layers=layers,
     )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Callable, Optional
 
+from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import BELOW, DATA_NAMES
 from ansible_collections.hotstack.os.plugins.module_utils.services import service_problems
 
 PREFIX = "hotstack_os_"
@@ -52,6 +53,8 @@ class Shipped:
     fixed_credentials: tuple[str, ...] = ()
     # Interfaces that are ours whatever the settings say.
     interfaces: tuple[str, ...] = ("hotstack-os",)
+    # The home of the user that runs guests.
+    home: str = ""
     # The options of the argument specs of the layers.
     layers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -282,6 +285,8 @@ RULES: dict[str, Rule] = {
 }
 
 DATA = "hotstack_os_data_dir"
+# What services and we ourselves have in it.
+INSIDE = tuple(name for name in DATA_NAMES if name not in BELOW)
 FOLDERS = ("hotstack_os_instances_dir", "hotstack_os_volume_mounts_dir", "hotstack_os_volumes_dir")
 
 
@@ -339,9 +344,13 @@ def name_problems(values: Mapping[str, Any], interfaces: Iterable[str]) -> Itera
             yield wrong(name, values[name], "a name that no other interface has")
 
 
-def folder_problems(values: Mapping[str, Any]) -> Iterator[str]:
+def folder_problems(values: Mapping[str, Any], home: str) -> Iterator[str]:
     """Yield which folders lie in each other, though one must be mounted without the other."""
     data = values.get(DATA)
+    for name in (DATA, *FOLDERS):
+        if home and values.get(name) == home:
+            yield wrong(name, home, "another folder than the home of hotstack_os_user")
+            return
     apart: list[tuple[str, str]] = []
     for name in FOLDERS:
         path = values.get(name)
@@ -350,8 +359,9 @@ def folder_problems(values: Mapping[str, Any]) -> Iterator[str]:
         if data and within(data, path):
             yield wrong(name, path, f"a folder that does not hold {DATA}, which is {data}")
             continue
-        if data and within(path, data + "/runtime"):
-            yield wrong(name, path, f"outside {data}/runtime, which holds what is generated")
+        inside = next((entry for entry in INSIDE if data and within(path, f"{data}/{entry}")), None)
+        if inside:
+            yield wrong(name, path, f"outside {data}/{inside}, which is a folder of our own")
             continue
         clash = next((known for known in apart if within(path, known[1]) or within(known[1], path)), None)
         if clash:
@@ -437,7 +447,7 @@ def problems(values: Mapping[str, Any], names: Iterable[str], shipped: Shipped) 
         found.append(wrong("hotstack_os_release", release, "a release that has a lock: " + ", ".join(shipped.releases)))
     found += network_problems(good)
     found += name_problems(good, shipped.interfaces)
-    found += folder_problems(good)
+    found += folder_problems(good, shipped.home)
     given = good.get("hotstack_os_credentials_given", {})
     found += credential_problems(given, shipped.credential_names)
     found += renewal_problems(good.get("hotstack_os_credentials_renew", []), given, shipped)
