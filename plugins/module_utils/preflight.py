@@ -14,6 +14,8 @@ OUR_UNITS = "hotstack-os-"
 DATA = "hotstack_os_data_dir"
 # Settings that name folders of data, which nothing moves.
 FOLDERS = (DATA, "hotstack_os_instances_dir", "hotstack_os_volume_mounts_dir", "hotstack_os_volumes_dir")
+# Settings that name bridges of Open vSwitch.
+BRIDGES = ("hotstack_os_integration_bridge", "hotstack_os_provider_bridge")
 # Settings that a cloud keeps once it has data, and why.
 KEPT = {
     "hotstack_os_host_name": "Guests and the ports of their networks are bound to it",
@@ -108,6 +110,8 @@ class Host:
     filled: frozenset[str] = frozenset()
     # What is in the place of a folder of data: "a link" or "no folder".
     misplaced: dict[str, str] = field(default_factory=dict)
+    # Interfaces of others that have the name of a bridge of ours: "a Linux bridge" or "a device".
+    taken: dict[str, str] = field(default_factory=dict)
     # Those of the clients' users that it has.
     clients: frozenset[str] = frozenset()
 
@@ -288,6 +292,15 @@ def folder_findings(host: Host, wanted: Wanted) -> Iterator[Finding]:
             yield Finding(name, f"{path}, which is {host.misplaced[path]}", "a folder or nothing yet", fix)
 
 
+def bridge_findings(host: Host, wanted: Wanted) -> Iterator[Finding]:
+    """Yield which interfaces have the names of our bridges."""
+    for name in BRIDGES:
+        bridge = wanted.settings.get(name, "")
+        if bridge in host.taken:
+            fix = "Choose another name; a device can be a port of the bridge once it is there."
+            yield Finding(name, f"{bridge}, which is {host.taken[bridge]}", "a name that no interface has", fix)
+
+
 def network_findings(host: Host, wanted: Wanted) -> Iterator[Finding]:
     """Yield who has our addresses."""
     fix = "Choose another network with hotstack_os_container_network or hotstack_os_provider_network."
@@ -419,6 +432,7 @@ def errors(host: Host, wanted: Wanted) -> list[Finding]:
         *system_findings(host, wanted),
         *room_findings(host, wanted),
         *folder_findings(host, wanted),
+        *bridge_findings(host, wanted),
         *network_findings(host, wanted),
         *port_findings(host, wanted),
         *name_findings(host),

@@ -320,6 +320,19 @@ def misplaced(paths: Iterable[str]) -> dict[str, str]:
     return {path: what for path, what in found.items() if what == "a link" or not os.path.isdir(path)}
 
 
+def taken(names: Iterable[str], folder: str = "/sys/class/net") -> dict[str, str]:
+    """Return which of these names a device of the kernel has that can be none of Open vSwitch's, and what it is."""
+    signs = {"bridge": "a Linux bridge", "device": "a device"}
+    found = [
+        (name, what)
+        for name in names
+        if name
+        for sign, what in signs.items()
+        if os.path.exists(f"{folder}/{name}/{sign}")
+    ]
+    return dict(found)
+
+
 def read_accounts(host: preflight.Host, name: str) -> None:
     """Read the user and the group of this name."""
     groups = {entry.gr_name: entry.gr_gid for entry in grp.getgrall()}
@@ -389,6 +402,7 @@ def read_host(wanted: preflight.Wanted) -> preflight.Host:
         elif "-----BEGIN CERTIFICATE-----" not in text_of(wanted.ca_bundle):
             host.ca_bundle = "empty"
     host.misplaced = misplaced(wanted.settings.get(name, "") for name in preflight.FOLDERS)
+    host.taken = taken(wanted.settings.get(name, "") for name in preflight.BRIDGES)
     host.clients = frozenset(name for names in wanted.clients.values() for name in names if is_user(name))
     read_former(host, wanted.former_settings)
     read_accounts(host, wanted.user)

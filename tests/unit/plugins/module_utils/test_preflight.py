@@ -295,6 +295,15 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, str], list[str]]] = {
 }
 
 
+def test_bridge_with_a_name_that_is_taken() -> None:
+    wanted = replace(
+        WANTED, settings={"hotstack_os_integration_bridge": "hot-int", "hotstack_os_provider_bridge": "br0"}
+    )
+    found = [str(finding) for finding in preflight.errors(good_host(taken={"br0": "a Linux bridge"}), wanted)]
+    assert len(found) == 1
+    assert found[0].startswith("hotstack_os_provider_bridge: found br0, which is a Linux bridge; needed a name that no")
+
+
 def test_folder_that_is_none() -> None:
     wanted = replace(WANTED, settings={"hotstack_os_data_dir": "/srv/data", "hotstack_os_volumes_dir": "/srv/data/v"})
     found = [str(finding) for finding in preflight.errors(good_host(misplaced={"/srv/data": "a link"}), wanted)]

@@ -258,6 +258,13 @@ def test_broken_podman_and_open_vswitch(monkeypatch: pytest.MonkeyPatch) -> None
     assert host.broken_tools == {"podman": "podman is silent", "Open vSwitch": "ovs-vsctl is silent"}
 
 
+def test_names_that_are_taken(tmp_path: Path) -> None:
+    for name in ("br0/bridge", "eth0/device", "hot-int/statistics"):
+        (tmp_path / name).mkdir(parents=True)
+    names = ["br0", "eth0", "hot-int", "absent", ""]
+    assert preflight.taken(names, str(tmp_path)) == {"br0": "a Linux bridge", "eth0": "a device"}
+
+
 def test_folders_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
