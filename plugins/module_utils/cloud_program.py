@@ -61,8 +61,10 @@ def command(
             f"{sys.executable} has no openstacksdk, and only root can use that of the image {image}, not {user}: set"
             " ansible_python_interpreter to a Python that has it."
         )
-    there = subprocess.run(["podman", "image", "exists", image], check=False, capture_output=True)
-    if there.returncode != 0:
+    there = subprocess.run(["podman", "image", "exists", image], check=False, capture_output=True, text=True)
+    if there.returncode not in (0, 1):
+        raise CloudProgramError(f"podman can't look for images: {there.stderr.strip()}")
+    if there.returncode:
         raise CloudProgramError(f"There is no container image {image}: run hotstack.os.images first.")
     container = [
         *("podman", "run", "--rm", "--interactive", "--pull=never", "--network=host", "--log-driver=none"),

@@ -176,7 +176,10 @@ def check_images(run: Runner, wanted: Iterable[Wanted]) -> None:
     known: dict[str, bool] = {}
     for container in wanted:
         if container.image not in known:
-            known[container.image] = run(["podman", "image", "exists", container.image])[0] == 0
+            status, _output, errors = run(["podman", "image", "exists", container.image])
+            if status not in (0, 1):
+                raise HostError(f"podman cannot look for images: {errors.strip()}")
+            known[container.image] = status == 0
         if not known[container.image]:
             raise HostError(
                 f"Image {container.image} of {container.name} is not on this host; hotstack.os.images builds it."

@@ -28,7 +28,9 @@ KEY = "ssh-ed25519 AAAAC3Nza someone@here"
 PODMAN = """#!/bin/sh
 echo "$@" >>{state}/calls
 case $1 in
-image) test -e {state}/image;;
+image)
+    if [ -e {state}/locked ]; then echo "no such lock" >&2; exit 125; fi
+    test -e {state}/image;;
 run)
     for word in "$@"; do case $word in --volume=*:/opt/hotstack-os:ro) folder=${{word#--volume=}};; esac; done
     if [ -e {state}/broken ]; then echo "no such cgroup" >&2; exit 126; fi
@@ -204,6 +206,12 @@ def test_before_there_is_a_cloud(host: Host, monkeypatch: pytest.MonkeyPatch) ->
         cloud_resources.run(host.parameters(), False)
     monkeypatch.setenv("PATH", str(host.folder))
     assert cloud_resources.run(host.parameters(), True)["changed"] is True
+
+
+def test_a_podman_that_does_not_work(host: Host) -> None:
+    (host.folder / "locked").touch()
+    with pytest.raises(CloudProgramError, match="podman can't look for images: no such lock"):
+        cloud_resources.run(host.parameters(), False)
 
 
 def test_a_container_that_does_not_start(host: Host) -> None:

@@ -387,6 +387,13 @@ def test_podman_that_fails(fake: FakeHost) -> None:
         host.read_digests(lambda argv: (125, "", "broken\n"))
 
 
+def test_podman_that_cannot_look_for_images(tmp_path: Path, fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    podman = fake._podman
+    monkeypatch.setattr(fake, "_podman", lambda argv: (125, "", "locked\n") if argv[1] == "image" else podman(argv))
+    with pytest.raises(host.HostError, match="podman cannot look for images: locked"):
+        run(both(tmp_path), fake)
+
+
 @pytest.mark.parametrize("answer", [(1, "", ""), (0, "noise", ""), (0, "null", ""), (0, '{"Log": null}', "")])
 def test_a_container_without_health(answer: tuple[int, str, str]) -> None:
     assert host.last_health(lambda argv: answer, "web") == ""
