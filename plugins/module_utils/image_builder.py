@@ -50,6 +50,13 @@ def listed_images() -> list[dict[str, Any]]:
     return images
 
 
+def listed_containers() -> list[dict[str, Any]]:
+    """Return the containers of this host, those of builds too."""
+    command = ["podman", "ps", "--all", "--external", "--format", "json"]
+    containers: list[dict[str, Any]] = json.loads(output_of(command, "list containers") or "[]")
+    return containers
+
+
 def present_references(listed: list[dict[str, Any]]) -> set[str]:
     """Return the references that images of this host have."""
     return {name for line in listed for name in line.get("Names") or []}
@@ -96,10 +103,7 @@ class Builder:
 
     def remove_abandoned(self) -> None:
         """Remove what a killed build left behind."""
-        listed = json.loads(
-            output_of(["podman", "ps", "--all", "--external", "--format", "json"], "list containers") or "[]"
-        )
-        for container in decide.abandoned_containers(listed):
+        for container in decide.abandoned_containers(listed_containers()):
             subprocess.run(["podman", "rm", "--force", container], check=False, capture_output=True)
 
     def write_inputs(self, missing: list[str]) -> None:
@@ -285,11 +289,12 @@ def prune(references: set[str], dry: bool) -> tuple[list[str], list[str]]:
     """Remove the images of ours that are not among the references; return those removed, and those kept as in use."""
     removed: list[str] = []
     kept: list[str] = []
+    used = {container.get("ImageID") for container in listed_containers()} if dry else set()
     for image in decide.superseded_images(listed_images(), references):
         name = (image.get("Names") or [image["Id"]])[0]
-        command = ["podman", "rmi", image["Id"]]
-        if dry or subprocess.run(command, check=False, capture_output=True).returncode == 0:
-            removed.append(name)
-        else:
-            kept.append(name)
+        gone = image["Id"] not in used
+        if not dry:
+            command = ["podman", "rmi", image["Id"]]
+            gone = subprocess.run(command, check=False, capture_output=True).returncode == 0
+        (removed if gone else kept).append(name)
     return removed, kept
