@@ -35,15 +35,27 @@ def _program() -> ModuleType:
 
 
 @pytest.mark.parametrize(
-    ("idle", "expected"),
+    ("idle", "database_age", "own_age", "expected"),
     [
-        pytest.param([900, 3], "", id="one was used lately"),
-        pytest.param([], "it has no session in the database", id="none"),
-        pytest.param([900, 500], "it last asked the database 500 s ago", id="all idle"),
+        pytest.param([900, 3], 9000, 9000, "", id="one was used lately"),
+        pytest.param([], 9000, 9000, "it has no session in the database", id="none"),
+        pytest.param([], 30, 9000, "", id="none yet since the database started"),
+        pytest.param([], 401, 9000, "it has no session in the database", id="none since the database started"),
+        pytest.param([], 30, 20, "it has no session in the database", id="none since it started itself"),
+        pytest.param([900, 500], 9000, 9000, "it last asked the database 500 s ago", id="all idle"),
     ],
 )
-def test_idle(program: ModuleType, idle: list[int], expected: str) -> None:
-    assert program.idle_verdict(idle) == expected
+def test_idle(program: ModuleType, idle: list[int], database_age: float, own_age: float, expected: str) -> None:
+    assert program.idle_verdict(idle, database_age, own_age) == expected
+
+
+def test_age_of_the_first_process(program: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    started = 50 * os.sysconf("SC_CLK_TCK")
+    (tmp_path / "1/stat").write_text(f"1 (a (b) c) S{' 0' * 18} {started} 0 0\n")
+    (tmp_path / "uptime").write_text("170.25 300.00\n")
+    assert program.age(tmp_path) == 120.25
+    assert program.age() >= 0
 
 
 @pytest.mark.parametrize(
