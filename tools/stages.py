@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from checkout import ROOT, collections_tree, scripts, tracked
@@ -13,12 +12,8 @@ from runner import Check, Stage
 # The lab of the tests, beside a lab that the user may have: they share the images of the machine, nothing else.
 LAB_NAME = os.environ.get("HOTSTACK_TEST_LAB_NAME", "hotstack-test")
 
-# Playbooks are killed in a lab of their own, beside the other faults: both wait most of their time.
-PLAYBOOKS_LAB_NAME = f"{LAB_NAME}-playbooks"
-PLAYBOOK_GROUPS = ("first", "site")
-
 # What takes too long for every day.
-FULL_ONLY = ("faults", "playbooks-lab", "faults-playbooks")
+FULL_ONLY = ("faults",)
 
 
 def lint(environment: dict[str, str]) -> Stage:
@@ -51,48 +46,33 @@ def molecule(scenario: str, environment: dict[str, str], limit: int) -> Check:
     return Check(f"molecule-{scenario}", ["molecule", "test", "--scenario-name", scenario], limit, environment)
 
 
-def fresh_lab(name: str, environment: dict[str, str]) -> list[Check]:
-    """Return what makes a new lab of that name, whatever is left of an earlier one."""
-    return [
-        Check(f"{name}-fresh", ["tools/lab", "down"], 300, environment),
-        Check(f"{name}-up", ["tools/lab", "up"], 1800, environment),
-    ]
-
-
-def lab_down(name: str, environment: dict[str, str], lane: str) -> Stage:
-    """Return what removes a lab at the end of its lane, whatever happened in it."""
-    return Stage(
-        f"{name}-down",
-        [Check(f"{name}-down", ["tools/lab", "down"], 300, environment)],
-        lane=lane,
-        always=True,
-    )
-
-
-def faults(name: str, options: Sequence[str], limit: int, environment: dict[str, str], cache: Path) -> Check:
-    """Return a run of the faults; none begins in the last quarter of its limit."""
-    command = ["tools/faults", f"--limit={limit * 3 // 4}", f"--json={cache / 'logs' / name}.json", *options]
-    return Check(name, command, limit, environment, junit=True)
-
-
 def stages(path: str, cache: Path) -> list[Stage]:
-    """Return all stages. A lab waits for packages and services most of its time, hence a lane for each."""
+    """Return all stages. Those in the lane `lab` wait for packages and services most of their time, hence two lanes."""
     tree = str(collections_tree(ROOT))
     base = {"PATH": path, "ANSIBLE_COLLECTIONS_PATH": tree, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
     lab = {**base, "HOTSTACK_LAB_NAME": LAB_NAME}
-    second = {**base, "HOTSTACK_LAB_NAME": PLAYBOOKS_LAB_NAME}
-    skip, only = ([f"--{word}={group}" for group in PLAYBOOK_GROUPS] for word in ("skip", "only"))
+    faults = ["tools/faults", "--limit=6300", f"--json={cache / 'logs/faults.json'}"]
     end_to_end = ["pytest", "tests/e2e", "-vv", "--durations=15"]
     return [
         lint(base),
         unit(base, cache),
         Stage("galaxy", [Check("galaxy", ["tools/check-artifact"], 300, base)]),
         Stage("sanity", [Check("sanity", ["tools/sanity"], 1200, base)]),
-        Stage("lab", fresh_lab("lab", lab), lane="lab"),
+        Stage(
+            "lab",
+            [Check("lab-fresh", ["tools/lab", "down"], 300, lab), Check("lab-up", ["tools/lab", "up"], 1800, lab)],
+            lane="lab",
+        ),
         Stage("molecule-units", [molecule("units", lab, 900)], lane="lab", needs=["lab"]),
         Stage("molecule-engine", [molecule("engine", lab, 1200)], lane="lab", needs=["lab"]),
         Stage("e2e", [Check("e2e", end_to_end, 4500, lab, junit=True)], lane="lab", needs=["lab"]),
-        Stage("faults", [faults("faults", skip, 5400, lab, cache)], lane="lab", needs=["lab"], after=["e2e"]),
+        Stage(
+            "faults",
+            [Check("faults", faults, 7200, lab, junit=True)],
+            lane="lab",
+            needs=["lab"],
+            after=["e2e"],
+        ),
         Stage("molecule-default", [molecule("default", lab, 1800)], lane="lab", needs=["lab"], after=["e2e"]),
         Stage(
             "molecule-identity",
@@ -101,13 +81,5 @@ def stages(path: str, cache: Path) -> list[Stage]:
             needs=["lab"],
             after=["molecule-default"],
         ),
-        lab_down("lab", lab, "lab"),
-        Stage("playbooks-lab", fresh_lab("playbooks-lab", second), lane="playbooks", after=["e2e"]),
-        Stage(
-            "faults-playbooks",
-            [faults("faults-playbooks", only, 7200, second, cache)],
-            lane="playbooks",
-            needs=["playbooks-lab"],
-        ),
-        lab_down("playbooks-lab", second, "playbooks"),
+        Stage("lab-down", [Check("lab-down", ["tools/lab", "down"], 300, lab)], lane="lab", always=True),
     ]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,11 +13,11 @@ from lab import Lab
 from faultlib.ground import Fault, Ground
 from faultlib.results import Result
 
-# After so many kills a first deployment may come to its end; then it begins again on an empty host.
+# So many kills are in a row; after that many a first deployment may come to its end, and begins again on an empty host.
 CHAIN = 5
 EARLIEST = 3.0
 # A setting that nearly every service uses.
-SETTING = "hotstack_os_debug={value}"
+SETTING = "hotstack_os_debug"
 
 
 def kill_after(lab: Lab, seconds: float, *options: str) -> bool:
@@ -47,30 +48,36 @@ def moments(number: int, last: float, dice: random.Random) -> list[float]:
 
 
 def reconfiguration(number: int, last: float, dice: random.Random) -> list[Fault]:
-    """Return kills of the playbook while it changes what nearly all services use; each next run finishes it."""
+    """Return rows of kills of the playbook while it changes what nearly all services use; the next run finishes it.
 
-    def at(moment: float, value: str) -> Callable[[Ground], float]:
+    Each run of a row changes back what the one before changed, and is killed earlier, so that it has something to do.
+    """
+    values = itertools.cycle(("true", "false"))
+
+    def extra(value: str) -> tuple[str, str]:
+        return "--extra-vars", f"{SETTING}={value}"
+
+    def killed(times: Sequence[float]) -> Callable[[Ground], float]:
         def do(ground: Ground) -> float:
-            options = ("--extra-vars", SETTING.format(value=value))
-            kill_after(ground.lab, moment, *options)
-            deploy(ground.lab, *options)
+            for moment in times:
+                seconds, value = moment, next(values)
+                while not kill_after(ground.lab, seconds, *extra(value)):
+                    # It had ended, so it is killed earlier while it changes that back.
+                    seconds, value = seconds / 2, next(values)
+            deploy(ground.lab, *extra(value))
             return time.time()
 
         return do
-
-    faults = []
-    for index, moment in enumerate(moments(number, last, dice)):
-        value = "false" if index % 2 else "true"
-        faults.append(
-            Fault(
-                "site", f"killed after {moment:.0f} s of a reconfiguration ({index + 1} of {number})", at(moment, value)
-            )
-        )
 
     def as_before(ground: Ground) -> float:
         deploy(ground.lab)
         return time.time()
 
+    todo, faults = moments(number, last, dice), []
+    while todo:
+        chain, todo = sorted(todo[:CHAIN], reverse=True), todo[CHAIN:]
+        words = ", ".join(f"{moment:.0f}" for moment in chain)
+        faults.append(Fault("site", f"killed after {words} s of reconfigurations in a row", killed(chain)))
     return [*faults, Fault("site", "with the former setting", as_before)]
 
 

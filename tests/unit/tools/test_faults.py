@@ -8,6 +8,7 @@ import importlib.util
 import json
 import random
 import sys
+import types
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from types import ModuleType
@@ -245,6 +246,30 @@ def test_moments_are_spread() -> None:
     found = sorted(playbooks.moments(20, 103.0, random.Random(1)))
     assert [int((moment - playbooks.EARLIEST) / 5) for moment in found] == list(range(20))
     assert playbooks.moments(20, 103.0, random.Random(1)) == playbooks.moments(20, 103.0, random.Random(1))
+
+
+def test_reconfigurations_are_killed_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[tuple[str, str]] = []
+
+    def kill_after(_lab: object, seconds: float, _option: str, setting: str) -> bool:
+        runs.append((f"{seconds:.0f}", setting.rpartition("=")[2]))
+        return seconds < 50
+
+    monkeypatch.setattr(playbooks, "kill_after", kill_after)
+    monkeypatch.setattr(playbooks, "deploy", lambda _lab, *options: runs.append(("", options[-1].rpartition("=")[2])))
+    faults = playbooks.reconfiguration(6, 63.0, random.Random(1))
+    assert [fault.group for fault in faults] == ["site"] * 3
+    ground = types.SimpleNamespace(lab=None)
+    for fault in faults[:-1]:
+        fault.do(ground)  # type: ignore[arg-type]
+    kills = [(float(seconds), value) for seconds, value in runs if seconds]
+    # One of them had ended, and was tried again in half the time.
+    assert len(kills) == 7
+    assert sum(seconds >= 50 for seconds, _value in kills) == 1
+    # Each changes back what the one before did, and the last run of a row finishes what was begun.
+    values = [value for seconds, value in runs if seconds]
+    assert values == ["true", "false"] * 3 + ["true"]
+    assert all(value == runs[index - 1][1] for index, (seconds, value) in enumerate(runs) if not seconds)
 
 
 def test_no_lab_is_broken_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,30 +70,19 @@ def test_shared_layers_count_once() -> None:
 
 
 def test_stages_bring_what_they_need() -> None:
-    def stage(name: str, lane: str = "lab", needs: tuple[str, ...] = (), always: bool = False) -> Stage:
-        return Stage(name, [Check(name, ["true"], 1)], lane=lane, needs=needs, always=always)
+    def stage(name: str, needs: tuple[str, ...] = ()) -> Stage:
+        return Stage(name, [Check(name, ["true"], 1)], needs=needs)
 
-    daily = [stage("lint", "checks"), stage("lab"), stage("e2e", needs=("lab",)), stage("lab-down", always=True)]
-    long = [
-        stage("faults", needs=("lab",)),
-        stage("playbooks-lab", "playbooks"),
-        stage("faults-playbooks", "playbooks", ("playbooks-lab",)),
-        stage("playbooks-lab-down", "playbooks", always=True),
-    ]
-    every = [*daily, *long]
-
-    def names(*stages: str, keep_lab: bool = False, full: bool = False) -> list[str]:
-        found: list[Stage] = program("test").chosen(every, list(stages), keep_lab, full)
-        return [stage.name for stage in found]
-
-    assert names("e2e") == ["lab", "e2e", "lab-down"]
-    assert names("e2e", keep_lab=True) == ["lab", "e2e"]
-    assert names("lint") == ["lint"]
-    assert names() == [stage.name for stage in daily]
-    assert names(full=True) == [stage.name for stage in every]
-    assert names("faults", keep_lab=True) == ["lab", "faults"]
-    assert names("faults-playbooks") == ["playbooks-lab", "faults-playbooks", "playbooks-lab-down"]
+    every = [stage("lint"), stage("lab"), stage("e2e", ("lab",)), stage("lab-down")]
     chosen = program("test").chosen
+    assert [stage.name for stage in chosen(every, ["e2e"], keep_lab=False)] == ["lab", "e2e", "lab-down"]
+    assert [stage.name for stage in chosen(every, ["e2e"], keep_lab=True)] == ["lab", "e2e"]
+    assert [stage.name for stage in chosen(every, ["lint"], keep_lab=False)] == ["lint"]
+    assert chosen(every, [], keep_lab=False) == every
+    with_faults = [*every, stage("faults", ("lab",))]
+    assert chosen(with_faults, [], keep_lab=False) == every
+    assert chosen(with_faults, [], keep_lab=False, full=True) == with_faults
+    assert [stage.name for stage in chosen(with_faults, ["faults"], keep_lab=True)] == ["lab", "faults"]
     with pytest.raises(SystemExit, match="no stage lnt"):
         chosen(every, ["lnt"], keep_lab=False)
 
