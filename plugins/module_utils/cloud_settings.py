@@ -13,6 +13,8 @@ from .cloud_plan import QUOTAS, key_body
 
 DISK_FORMATS = ("aki", "ami", "ari", "iso", "ploop", "qcow2", "raw", "vdi", "vhd", "vhdx", "vmdk")
 DIGEST_LENGTHS = {"md5": 32, "sha256": 64, "sha512": 128}
+# User and password of a URL, after its scheme or where that was forgotten.
+WHO = r"(://|^[^/@:]+:(?!//)).*@"
 NAME = r"[A-Za-z0-9][A-Za-z0-9._ -]{0,199}"
 KEY_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-", "sk-ssh-ed25519@", "sk-ecdsa-sha2-")
 
@@ -98,7 +100,7 @@ def is_url(value: str) -> bool:
 
 def shown(url: str) -> str:
     """Return a URL without the password that may be in it."""
-    return re.sub(r"(://|^[^/@:]+:(?!//)).*@", r"\1***@", url)
+    return re.sub(WHO, r"\1***@", url)
 
 
 # --- networks

@@ -283,22 +283,18 @@ def room_findings(host: Host, wanted: Wanted) -> Iterator[Finding]:
             )
 
 
-def folder_findings(host: Host, wanted: Wanted) -> Iterator[Finding]:
-    """Yield what is in the place of our folders."""
-    for name in FOLDERS:
-        path = wanted.settings.get(name, "")
-        if path in host.misplaced:
-            fix = "Name the folder itself, or take that away; to have it on another disk, mount that there."
-            yield Finding(name, f"{path}, which is {host.misplaced[path]}", "a folder or nothing yet", fix)
-
-
-def bridge_findings(host: Host, wanted: Wanted) -> Iterator[Finding]:
-    """Yield which interfaces have the names of our bridges."""
-    for name in BRIDGES:
-        bridge = wanted.settings.get(name, "")
-        if bridge in host.taken:
-            fix = "Choose another name; a device can be a port of the bridge once it is there."
-            yield Finding(name, f"{bridge}, which is {host.taken[bridge]}", "a name that no interface has", fix)
+def place_findings(host: Host, wanted: Wanted) -> Iterator[Finding]:
+    """Yield what is in the place of our folders, and which interfaces have the names of our bridges."""
+    folder = "Name the folder itself, or take that away; to have it on another disk, mount that there."
+    bridge = "Choose another name; a device can be a port of the bridge once it is there."
+    for names, there, needed, fix in (
+        (FOLDERS, host.misplaced, "a folder or nothing yet", folder),
+        (BRIDGES, host.taken, "a name that no interface has", bridge),
+    ):
+        for name in names:
+            value = wanted.settings.get(name, "")
+            if value in there:
+                yield Finding(name, f"{value}, which is {there[value]}", needed, fix)
 
 
 def network_findings(host: Host, wanted: Wanted) -> Iterator[Finding]:
@@ -431,8 +427,7 @@ def errors(host: Host, wanted: Wanted) -> list[Finding]:
     found = [
         *system_findings(host, wanted),
         *room_findings(host, wanted),
-        *folder_findings(host, wanted),
-        *bridge_findings(host, wanted),
+        *place_findings(host, wanted),
         *network_findings(host, wanted),
         *port_findings(host, wanted),
         *name_findings(host),

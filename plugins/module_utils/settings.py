@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Callable, Optional
 
+from ansible_collections.hotstack.os.plugins.module_utils.cloud_settings import WHO
 from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import BELOW, DATA_NAMES
 from ansible_collections.hotstack.os.plugins.module_utils.services import service_problems
 
@@ -62,8 +63,8 @@ class Shipped:
 def shown(value: Any) -> str:
     """Return the value the way a user may have written it: on one line, not too long, without a URL's password."""
     if isinstance(value, str):
-        # Also where the scheme was forgotten; but a digest of an image is none.
-        text = "'" + re.sub(r"(://|^[^/@:]+:(?!//)).*@(?!sha256:)", r"\1***@", value) + "'"
+        # The digest of an image comes after such a sign too.
+        text = "'" + re.sub(WHO + "(?!sha256:)", r"\1***@", value) + "'"
     else:
         text = "empty" if value is None else json.dumps(value, default=str)
     text = "".join(char if char.isprintable() else "?" for char in text)
