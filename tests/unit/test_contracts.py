@@ -308,6 +308,13 @@ def test_collections_are_used_and_named() -> None:
     assert {name.replace("/", ".") for name in there[1].split()} == {*galaxy, "ansible.posix"}
 
 
+def test_scenarios_forget_earlier_runs() -> None:
+    """Molecule keeps what it did for a folder: a scenario that was not destroyed is not prepared again."""
+    for path in sorted((ROOT / "molecule").glob("*/molecule.yml")):
+        sequence = load(path).get("scenario", load(ROOT / ".config/molecule/config.yml")["scenario"])["test_sequence"]
+        assert (sequence[0], sequence[-1]) == ("destroy", "destroy"), path
+
+
 def test_shared_names_are_known() -> None:
     """A misspelt setting in a role, a playbook or a template shows here, not at a user's."""
     # Given by the engine to what it renders; the name of a group; one that a scenario may define for itself.
