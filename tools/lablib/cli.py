@@ -11,6 +11,7 @@ from typing import NoReturn
 from lablib import deploy, paths, remove
 from lablib.host import LabHost
 from lablib.process import LabError, say
+from lablib.virtual import VirtualLabHost
 
 DESCRIPTION = """\
 Run the lab: a disposable Debian machine in a privileged container, in which the collection is deployed.
@@ -43,7 +44,10 @@ def build_parser() -> Parser:
             name, help=summary, description=more, epilog=ENVIRONMENT, usage=usage, formatter_class=form
         )
 
-    add("up", "Start the lab host", "Installs what this machine lacks, builds the images whose inputs changed.")
+    command = add("up", "Start the lab host", "Installs what this machine lacks, builds the images whose inputs changed.")
+    command.add_argument(
+        "--machine", action="store_true", help="a virtual machine with Debian's own kernel, deployed from the container"
+    )
     command = add(
         "deploy",
         "Deploy the working tree in the lab host",
@@ -88,6 +92,11 @@ def journal(service: str | None, lines: int, *, follow: bool) -> list[str]:
     return [*command, "--follow"] if follow else [*command, "--no-pager"]
 
 
+def lab_host(where: paths.Paths, *, machine: bool) -> LabHost:
+    """Return the lab host of the kind that is asked for or, for one that is there, of the kind that it is."""
+    return VirtualLabHost(where) if machine or where.disks.exists() else LabHost(where)
+
+
 def dispatch(host: LabHost, options: argparse.Namespace, rest: list[str]) -> int:
     """Do what was asked for and return the exit status."""
     command: str = options.command
@@ -124,7 +133,7 @@ def main(arguments: list[str]) -> int:
     try:
         if os.geteuid() != 0:
             raise LabError("It must run as root: it starts a privileged container.")
-        return dispatch(LabHost(paths.from_environment()), options, rest)
+        return dispatch(lab_host(paths.from_environment(), machine=getattr(options, "machine", False)), options, rest)
     except LabError as error:
         say(f"tools/lab: {error}")
     except KeyboardInterrupt:

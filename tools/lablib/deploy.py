@@ -94,7 +94,7 @@ def install(host: LabHost) -> None:
 def deploy(host: LabHost, playbook: str, options: list[str]) -> int:
     """Run a playbook of the collection in the lab host and return its exit status."""
     install(host)
-    command = host.exec_command(["ansible-playbook", playbook, *options], workdir=SOURCE)
+    command = host.controller_command(["ansible-playbook", playbook, *options], workdir=SOURCE)
     say(f"==> ansible-playbook {' '.join([playbook, *options])}")
     start = time.monotonic()
     status = subprocess.run(command, env=host.podman.env, check=False).returncode

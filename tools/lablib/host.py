@@ -62,6 +62,8 @@ class LabHost:
         self.machine = outer.read_machine()
         self.podman = Podman(paths, self.machine)
         self.phases = Phases(paths.timings, paths.name)
+        # Mounts beyond those of every lab host.
+        self.volumes: list[str] = []
 
     def state(self) -> str:
         """Return podman's word for the container's state; empty if there is none."""
@@ -153,6 +155,7 @@ class LabHost:
             f"--volume={journal}:/var/log/journal",
             f"--volume={cache}:/var/cache/hotstack-os",
             f"--volume={self.paths.given}:/etc/hotstack-lab/machine:ro",
+            *self.volumes,
         ]
         options += [f"--env-file={self.paths.given}/environment"]
         self.podman.run("run", *options, reference)
@@ -195,6 +198,10 @@ class LabHost:
         if sys.stdin.isatty() and sys.stdout.isatty():
             options += ["--tty", f"--env=TERM={os.environ.get('TERM', 'xterm')}"]
         return self.podman.command(*options, self.paths.name, *command)
+
+    def controller_command(self, command: list[str], *, workdir: str = "/root") -> list[str]:
+        """Return the whole command that runs something where Ansible is: in the lab host itself."""
+        return self.exec_command(command, workdir=workdir)
 
     def execute(self, command: list[str]) -> None:
         """Become a command in the lab host: streams, signals and exit status need no copying then."""

@@ -39,6 +39,11 @@ class Paths:
         return self.lab / "machine"
 
     @property
+    def disks(self) -> Path:
+        """The disks of a virtual machine; where they are, the lab host is one."""
+        return self.lab / "disks"
+
+    @property
     def pidfile(self) -> Path:
         """The lab host's first process, written by podman."""
         return self.lab / "pid"
