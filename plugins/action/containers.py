@@ -12,9 +12,9 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.hotstack.os.plugins.module_utils import apparmor, credentials
 from ansible_collections.hotstack.os.plugins.module_utils import container_spec as spec
 from ansible_collections.hotstack.os.plugins.module_utils import container_text as text
-from ansible_collections.hotstack.os.plugins.module_utils import credentials
 
 try:  # since ansible-core 2.19 a text must be marked before it is taken for a template
     from ansible.template import trust_as_template
@@ -89,6 +89,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             raise AnsibleError("\n".join(problems))
         if arguments["state"] == "present":
             variables["hotstack_os_credentials"] = self._credentials(variables, secrets)
+            variables["apparmor_option"] = self._apparmor_option()
             texts["containers"] = [self._container(definition, variables) for definition in definitions]
         return texts
 
@@ -133,6 +134,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             names, renew = variables["hotstack_os_credential_names"], variables["hotstack_os_credentials_renew"]
             found = credentials.foreseen(found, names, given, renew)
         return found
+
+    def _apparmor_option(self) -> str:
+        """Return podman's option that names the profile of the containers; empty where AppArmor is not enabled."""
+        return apparmor.OPTION if self._low_level_execute_command(apparmor.TEST)["rc"] == 0 else ""
 
     def _render(self, source: str, variables: Variables) -> str:
         """Return a template's text; it finds others beside it, in its role and beside the unit's template."""

@@ -18,6 +18,7 @@ from jinja2 import Environment
 
 from ansible_collections.hotstack.os.plugins.action import containers
 from ansible_collections.hotstack.os.plugins.filter import systemd
+from ansible_collections.hotstack.os.plugins.module_utils import apparmor
 
 try:
     from ansible.template import trust_as_template
@@ -110,9 +111,12 @@ class FakeAction(containers.ActionModule):
 
     credentials: str = ""
     status = 0
+    apparmor = False
     sent: dict[str, Any] | None = None
 
     def _low_level_execute_command(self, cmd: str, **_: Any) -> dict[str, Any]:
+        if cmd == apparmor.TEST:
+            return {"rc": 0 if self.apparmor else 1, "stdout": "", "stderr": ""}
         assert "/srv/credentials.json" in cmd
         return {"rc": self.status, "stdout": self.credentials, "stderr": "Permission denied\n"}
 
@@ -239,6 +243,22 @@ def test_units_and_configuration(role: Path) -> None:
     assert "PodmanArgs=--privileged" in agent["unit"]
     assert "DropCapability" not in agent["unit"]
     assert "HostName" not in agent["unit"]
+
+
+def test_the_profile_of_apparmor_only_where_it_is_enabled(role: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    option = "PodmanArgs=--security-opt=apparmor=hotstack-os"
+    _result, without = act(role, containers=[STEP, WEB, AGENT])
+    monkeypatch.setattr(FakeAction, "apparmor", True)
+    _result, texts = act(role, containers=[STEP, WEB, AGENT])
+    step, web, agent = (text["unit"].splitlines() for text in texts["containers"])
+    assert (step.count(option), web.count(option), agent.count(option)) == (1, 1, 0)
+    assert "NoNewPrivileges=true" in web
+    assert [text["digest"] == other["digest"] for text, other in zip(texts["containers"], without["containers"])] == [
+        False,
+        False,
+        True,
+    ]
+    assert not any("apparmor" in text["unit"] for text in without["containers"])
 
 
 def test_a_template_that_roles_share(role: Path) -> None:
