@@ -11,7 +11,7 @@ short_description: Find out how guests run on a host
 version_added: 0.1.0
 description:
   - Says which user id the session libvirt has, and whether guests run by the processor or are emulated.
-  - It only reads. KVM is judged by running a very small guest, since a device node says nothing.
+  - It only reads. KVM is judged by running a very small guest as that user, since a device node says nothing.
 author:
   - The hotstack.os authors (!UNKNOWN)
 options:
@@ -49,6 +49,11 @@ virt_type:
   description: V(kvm) or V(qemu).
   returned: success
   type: str
+reason:
+  description: Why, such as what is wrong with KVM.
+  returned: success
+  type: str
+  sample: there is no /dev/kvm
 """
 
 import pwd
@@ -64,23 +69,24 @@ class HypervisorError(Exception):
     """What a user is told, in one sentence."""
 
 
-def run(params: dict[str, Any], check_mode: bool, fault: Callable[[], str] = kvm.fault) -> dict[str, Any]:
-    """Return the id of the user and the type of virtualization."""
+def run(params: dict[str, Any], check_mode: bool, fault: Callable[[str], str] = kvm.fault) -> dict[str, Any]:
+    """Return the id of the user, how guests run, and why."""
+    user = params["user"]
     try:
-        uid = pwd.getpwnam(params["user"]).pw_uid
+        uid = pwd.getpwnam(user).pw_uid
     except KeyError:
         if not check_mode:
             raise HypervisorError(
-                f"The user {params['user']} does not exist on this host; hotstack.os.host_prep creates it."
+                f"The user {user} does not exist on this host; hotstack.os.host_prep creates it."
             ) from None
-        uid = 0
+        user, uid = "", 0
     wanted = params["virt_type"]
-    reason = fault() if wanted != "qemu" else ""
-    if wanted == "kvm" and reason:
+    virt_type, reason = kvm.choice(wanted, "" if wanted == "qemu" else fault(user))
+    if wanted == "kvm" and virt_type != wanted:
         raise HypervisorError(
             f"hotstack_os_virt_type is 'kvm', but KVM can't be used: {reason}; allowed are auto and qemu."
         )
-    return {"changed": False, "uid": uid, "virt_type": "qemu" if wanted == "qemu" or reason else "kvm"}
+    return {"changed": False, "uid": uid, "virt_type": virt_type, "reason": reason}
 
 
 def main() -> None:

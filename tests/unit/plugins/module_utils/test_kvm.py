@@ -3,75 +3,151 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import getpass
+import inspect
 import mmap
 import os
 import platform
+import pwd
+import re
+import resource
 import struct
-import time
-from typing import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ansible_collections.hotstack.os.plugins.module_utils import kvm
 
-Guest = Callable[[], tuple[int, float]]
+USER = pwd.getpwuid(os.geteuid()).pw_name
+INTERPRETS = "KVM interprets what a guest's kernel does instead of running it"
 
-
-def missing() -> tuple[int, float]:
-    raise FileNotFoundError
-
-
-def denied() -> tuple[int, float]:
-    raise PermissionError(13, "Permission denied")
-
-
-def hanging() -> tuple[int, float]:
-    time.sleep(60)
-    return kvm.EXIT_IO, 0.0
-
-
-def dying() -> tuple[int, float]:
-    os._exit(3)
-
-
-GUESTS: dict[str, tuple[Guest, str]] = {
-    "runs": (lambda: (kvm.EXIT_IO, 0.00002), ""),
-    "no device": (missing, "there is no /dev/kvm"),
-    "no permission": (denied, "/dev/kvm refuses: Permission denied"),
-    "fails": (lambda: (17, 0.0), "a guest ended for the wrong reason (17)"),
-    "is slow": (lambda: (kvm.EXIT_IO, 0.1), "it interprets what a guest's kernel does instead of running it"),
-    "hangs": (hanging, "a guest of a few instructions did not end within 0.3 s"),
-    "dies": (dying, "a guest's process ended without a word"),
+# What a guest's run ends with, or the error that it raises; what is wrong then.
+VERDICTS: dict[str, tuple[tuple[int, int] | OSError, str]] = {
+    "runs": ((kvm.EXIT_IO, 0), ""),
+    "KVM helps with an instruction": ((kvm.EXIT_IO, 4), ""),
+    "interprets": ((kvm.EXIT_IO, 2 * kvm.ROUNDS + 2), INTERPRETS),
+    "stops too early": ((17, 0), "a test guest stopped for KVM's exit reason 17"),
+    "no device": (OSError(errno.ENOENT, "No such file", "/dev/kvm"), "there is no /dev/kvm"),
+    "no module": (OSError(errno.ENODEV, "No such device", "/dev/kvm"), f"{USER} can't open /dev/kvm: No such device"),
+    "no permission": (OSError(errno.EACCES, "Denied", "/dev/kvm"), f"{USER} can't open /dev/kvm: Denied"),
+    "refuses": (OSError(errno.EINVAL, "Invalid argument"), "/dev/kvm refuses a guest: Invalid argument"),
 }
 
 
-@pytest.mark.parametrize(("guest", "expected"), GUESTS.values(), ids=GUESTS)
-def test_fault(guest: Guest, expected: str) -> None:
-    assert kvm.fault(guest, 0.3 if guest is hanging else 5) == expected
+@pytest.mark.parametrize(("outcome", "expected"), VERDICTS.values(), ids=VERDICTS)
+def test_verdict(outcome: tuple[int, int] | OSError, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_guest() -> tuple[int, int]:
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(kvm, "run_guest", run_guest)
+    assert kvm.verdict() == expected
 
 
-def test_verdicts_in_this_process() -> None:
-    for name, (guest, expected) in GUESTS.items():
-        if name not in ("hangs", "dies"):
-            assert kvm.verdict(guest) == expected
+CHOICES = {
+    "auto where KVM works": ("auto", "", ("kvm", "KVM runs a test guest")),
+    "auto where it does not": ("auto", "no", ("qemu", "no")),
+    "emulation is set": ("qemu", "", ("qemu", "hotstack_os_virt_type is qemu")),
+    "KVM is set where it does not work": ("kvm", "no", ("qemu", "no")),
+}
 
 
-def test_program_and_registers() -> None:
-    assert struct.pack("<I", kvm.ROUNDS) in kvm.program()
-    special = kvm.special_registers(bytes(312))
-    assert len(special) == 312
-    assert struct.unpack_from("<Q", special, 240)[0] == kvm.TABLES
+@pytest.mark.parametrize(("virt_type", "why_not", "expected"), CHOICES.values(), ids=CHOICES)
+def test_choice(virt_type: str, why_not: str, expected: tuple[str, str]) -> None:
+    assert kvm.choice(virt_type, why_not) == expected
 
 
-def test_guest_is_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def changed(old: str, new: str) -> str:
+    """Return the source of the check with something replaced, and a low limit."""
+    source = inspect.getsource(kvm)
+    assert old in source
+    return source.replace(old, new).replace("CPU_SECONDS, WALL_SECONDS = 10", "CPU_SECONDS, WALL_SECONDS = 1")
+
+
+# What a process of the check does instead; the fault, up to where it may differ.
+BODY = "    kvm = os.open("
+PROCESSES = {
+    "works": ("return EXIT_IO, 0", ""),
+    "has a fault": ("return 17, 0", "a test guest stopped for KVM's exit reason 17"),
+    "never ends": ("while True: pass", "a test guest did not end within "),
+    "dies": ("os.abort()", "the check failed with status -6: "),
+    "fails": ("raise ValueError('x')", "the check failed with status 1: ValueError: x"),
+}
+
+
+@pytest.mark.parametrize(("body", "expected"), PROCESSES.values(), ids=PROCESSES)
+def test_process(body: str, expected: str) -> None:
+    found = kvm.fault(source=changed(BODY, f"    {body}\n{BODY}"))
+    assert found.startswith(expected)
+    assert bool(found) == bool(expected)
+
+
+def test_process_that_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kvm, "WALL_SECONDS", 0.5)
+    assert "did not end" in kvm.fault(source="import signal; signal.pause()")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_process_of_the_user() -> None:
+    body = "    sys.exit(f'{os.geteuid()} {os.getgroups()}')"
+    nobody = pwd.getpwnam("nobody")
+    assert kvm.fault("nobody", changed(BODY, f"{body}\n{BODY}")).endswith(f"{nobody.pw_uid} [{nobody.pw_gid}]")
+
+
+def test_main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    done: list[Any] = []
+    for name in ("initgroups", "setgid", "setuid"):
+        monkeypatch.setattr(os, name, lambda *arguments: done.extend(arguments))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    monkeypatch.setattr(kvm, "verdict", lambda: "broken")
+    kvm.main(getpass.getuser())
+    entry = pwd.getpwnam(getpass.getuser())
+    assert done == [entry.pw_name, entry.pw_gid, entry.pw_gid, entry.pw_uid]
+    assert capsys.readouterr().out == "broken\n"
+
+
+def statistics(path: Path, **values: int) -> int:
+    """Return a file like that of a virtual processor's statistics, with names of 48 bytes."""
+    header, descriptors = 24, 24 + len(values) * 64
+    content = struct.pack("<6I", 0, 48, len(values), 0, header, descriptors)
+    for number, name in enumerate(values):
+        content += struct.pack("<IhHII48s", 0, 0, 1, 8 * number, 0, name.encode())
+    path.write_bytes(content + struct.pack(f"<{len(values)}Q", *values.values()))
+    return os.open(path, os.O_RDONLY)
+
+
+STATISTICS = {
+    "there": ({"exits": 3, "insn_emulation": 2002, "insn_emulation_fail": 5}, 2002),
+    "not counted": ({"exits": 3}, 0),
+    "none at all": (None, 0),
+}
+
+
+@pytest.mark.parametrize(("values", "expected"), STATISTICS.values(), ids=STATISTICS)
+def test_guest_is_set_up(
+    values: dict[str, int] | None, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The calls of the kernel's interface in their order, with a kernel that says yes."""
     called: list[int] = []
-    processor, real = 777, mmap.mmap
+    special: list[bytes] = []
+    processor, real, real_open = 777, mmap.mmap, os.open
 
-    def ioctl(_file: int, request: int, *_arguments: object) -> int:
+    def ioctl(_file: int, request: int, argument: Any) -> Any:
         called.append(request)
-        return {kvm.CREATE_VCPU: processor, kvm.GET_RUN_SIZE: 4096}.get(request, 3)
+        if request == kvm.GET_STATS_FD:
+            if values is None:
+                raise OSError(errno.ENOTTY, "Inappropriate ioctl")
+            return statistics(tmp_path / "statistics", **values)
+        if request == kvm.GET_SREGS:
+            argument[:8] = b"\xff" * 8
+        if request == kvm.SET_SREGS:
+            special.append(bytes(argument))
+        return {kvm.CREATE_VCPU: processor, kvm.GET_VCPU_MMAP_SIZE: 4096, kvm.GET_SREGS: 0}.get(request, 3)
 
     def memory(file: int, size: int) -> mmap.mmap:
         state = real(-1, size)
@@ -82,17 +158,25 @@ def test_guest_is_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fcntl, "ioctl", ioctl)
     monkeypatch.setattr(mmap, "mmap", memory)
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(os, "open", lambda *_arguments: 5)
-    reason, seconds = kvm.run_guest()
-    assert reason == kvm.EXIT_IO
-    assert 0 <= seconds < kvm.SLOW
+    monkeypatch.setattr(os, "open", lambda path, flags: 5 if path == "/dev/kvm" else real_open(path, flags))
+    assert kvm.run_guest() == (kvm.EXIT_IO, expected)
     assert called[0] == kvm.CREATE_VM
-    assert called[-1] == kvm.RUN
+    assert called[-2:] == [kvm.RUN, kvm.GET_STATS_FD]
+    # No paging and no long mode, which Linux 6.12 refuses without CPUID.
+    (registers,) = special
+    assert len(registers) == 312
+    assert struct.unpack_from("<Q", registers, 224)[0] == 0x11
+    assert not any(registers[232:])
+    assert not any(registers[:8])
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     called.clear()
-    assert kvm.run_guest() == (kvm.EXIT_IO, 0.0)
+    assert kvm.run_guest() == (kvm.EXIT_IO, 0)
     assert called == [kvm.CREATE_VM]
 
 
-def test_this_machine_has_an_answer() -> None:
-    assert isinstance(kvm.fault(), str)
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the flags of the processor are those of x86-64")
+@pytest.mark.skipif(not os.access("/dev/kvm", os.R_OK | os.W_OK), reason="this machine has no /dev/kvm to try")
+def test_this_machine() -> None:
+    """KVM runs guests exactly where the processor can; a /dev/kvm elsewhere interprets them."""
+    can = re.search(r"^flags\s*:.* (vmx|svm)( |$)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    assert kvm.fault() == ("" if can else INTERPRETS)

@@ -13,23 +13,26 @@ from ansible_collections.hotstack.os.plugins.modules import hypervisor
 
 FAULT = "the processor lacks it"
 
+SET = "hotstack_os_virt_type is qemu"
+
 CASES = {
-    "auto where KVM works": ("auto", "", "kvm"),
-    "auto where it does not": ("auto", FAULT, "qemu"),
-    "KVM wished": ("kvm", "", "kvm"),
-    "emulation wished though KVM works": ("qemu", "", "qemu"),
-    "emulation wished where KVM does not work": ("qemu", FAULT, "qemu"),
+    "auto where KVM works": ("auto", "", "kvm", "KVM runs a test guest"),
+    "auto where it does not": ("auto", FAULT, "qemu", FAULT),
+    "KVM wished": ("kvm", "", "kvm", "KVM runs a test guest"),
+    "emulation wished though KVM works": ("qemu", "", "qemu", SET),
+    "emulation wished where KVM does not work": ("qemu", FAULT, "qemu", SET),
 }
 
 
 def ask(virt_type: str = "auto", fault: str = "", user: str = "", check_mode: bool = False) -> dict[str, Any]:
     params = {"user": user or getpass.getuser(), "virt_type": virt_type}
-    return hypervisor.run(params, check_mode, lambda: fault)
+    return hypervisor.run(params, check_mode, lambda asked: fault if asked in ("", params["user"]) else asked)
 
 
-@pytest.mark.parametrize(("virt_type", "fault", "expected"), CASES.values(), ids=CASES)
-def test_virt_type(virt_type: str, fault: str, expected: str) -> None:
-    assert ask(virt_type, fault) == {"changed": False, "uid": os.getuid(), "virt_type": expected}
+@pytest.mark.parametrize(("virt_type", "fault", "expected", "reason"), CASES.values(), ids=CASES)
+def test_virt_type(virt_type: str, fault: str, expected: str, reason: str) -> None:
+    found = {"changed": False, "uid": os.getuid(), "virt_type": expected, "reason": reason}
+    assert ask(virt_type, fault) == found
 
 
 def test_kvm_that_does_not_work() -> None:
