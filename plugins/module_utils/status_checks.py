@@ -11,7 +11,7 @@ from typing import Any
 
 from .status_facts import Facts
 from .status_host import clock_lines, disk_lines, mode_lines
-from .status_libvirt import session_lines
+from .status_libvirt import session_lines, virtualization_line
 from .status_network import firewall_lines, interface_lines, name_lines, setup_lines, switch_lines
 from .status_report import Report, Settings
 from .status_services import row, service_line, target_lines
@@ -33,6 +33,7 @@ def report(settings: Settings, facts: Facts) -> Report:
             *setup_lines(settings, facts),
             *name_lines(settings, facts),
             *session_lines(settings, facts),
+            virtualization_line(settings, facts),
             *target_lines(facts),
             *(service_line(settings, facts, name) for name in services),
             *chassis_lines(settings, facts),

@@ -126,6 +126,14 @@ class Guests:
 
 
 @dataclass(frozen=True)
+class Virtualization:
+    """How Nova runs guests, `kvm` or `qemu`, and what is wrong with KVM now; empty if nothing."""
+
+    virt_type: str
+    kvm_fault: str = ""
+
+
+@dataclass(frozen=True)
 class Mount:
     """The mount that a path lies on: where it is, and the peer group that shares it; None if it is private."""
 
@@ -192,6 +200,7 @@ class Facts:
     agents: dict[str, list[Agent]] = field(default_factory=dict)
     session: Session | None = None
     guests: Guests | None = None
+    virtualization: Virtualization | None = None
     mounts: dict[str, Mount] = field(default_factory=dict)
     zones: dict[str, str] | None = None
     tables: list[str] = field(default_factory=list)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from . import kvm
 from .container_plan import PREFIX
 from .status_facts import Facts, Session, Unit
-from .status_report import LIBVIRT, Line, Settings, plural, unknown
+from .status_report import LIBVIRT, SITE, Line, Settings, plural, unknown
 
 CAPABILITY_KEEPER = "hotstack-os-libvirtd-capability"
 
@@ -39,6 +40,20 @@ def session_lines(settings: Settings, facts: Facts) -> Iterator[Line]:
         for name in facts.guests.stuck:
             cause = "its disk could not be written: there was no room, or an error"
             yield Line(LIBVIRT, name, "paused", cause, f"podman exec {PREFIX}nova-compute virsh resume {name}")
+
+
+def virtualization_line(settings: Settings, facts: Facts) -> Line:
+    """Judge how guests run: emulation is slow, but no fault; KVM that stopped working is one."""
+    name, found = "virtualization", facts.virtualization
+    if found is None:
+        return unknown(LIBVIRT, name, facts.errors.get(name, "nothing was read"), SITE)
+    if found.virt_type == "kvm" and found.kvm_fault:
+        return Line(LIBVIRT, name, "kvm", f"guests do not start, for KVM can't be used: {found.kvm_fault}", SITE)
+    best, reason = kvm.choice(settings["hotstack_os_virt_type"], found.kvm_fault)
+    how = "kvm" if found.virt_type == "kvm" else "emulated"
+    if best != found.virt_type:
+        return Line(LIBVIRT, name, f"{how} until the next run of the playbook: {reason}")
+    return Line(LIBVIRT, name, f"{how}: {reason}")
 
 
 def capability_line(session: Session, units: Mapping[str, Unit]) -> Line:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
-from . import file_capabilities, processes, service_units, status_cloud, status_facts
+from . import file_capabilities, kvm, processes, service_units, status_cloud, status_facts
 from .container_plan import PREFIX, service_unit, unit_file
 from .status_facts import Facts
 from .status_host import CLOCK_KEEPERS
@@ -175,6 +175,7 @@ class Reader:
             "agents": self.agents,
             "session": self.session,
             "guests": self.guests,
+            "virtualization": self.virtualization,
             "zones": self.zones,
             "tables": self.tables,
             "names": self.names,
@@ -355,6 +356,14 @@ class Reader:
         socket_ = f"/run/user/{pwd.getpwnam(self.setting('user')).pw_uid}/libvirt/libvirt-sock"
         command = ("virsh", "--quiet", f"--connect=qemu:///session?socket={socket_}", "domstats", "--state")
         self.facts.guests = status_facts.parse_domains(self.output(*command, env={**os.environ, "LC_ALL": "C"}))
+
+    def virtualization(self) -> None:
+        """Look at how Nova runs guests, and try KVM as the user who runs them."""
+        path = os.path.join(self.setting("config_dir"), "nova-compute", "nova.conf")
+        found = re.search(r"^virt_type = (\w+)$", text_of(path), re.MULTILINE)
+        if not found:
+            raise ReadError(f"{path} has no virt_type")
+        self.facts.virtualization = status_facts.Virtualization(found[1], kvm.fault(self.setting("user")))
 
     # --- files and time
 

@@ -23,6 +23,7 @@ from ansible_collections.hotstack.os.plugins.module_utils.status_facts import (
     Switch,
     Unit,
     UnitFile,
+    Virtualization,
 )
 from ansible_collections.hotstack.os.plugins.module_utils.status_report import Line
 
@@ -56,6 +57,7 @@ SETTINGS: dict[str, Any] = {
     "hotstack_os_provider_bridge": "hot-ex",
     "hotstack_os_provider_network": "172.31.0.128/25",
     "hotstack_os_user": "hotstack",
+    "hotstack_os_virt_type": "auto",
     "hotstack_os_volume_mounts_dir": "/data/mnt",
     "clouds_file": "/etc/openstack/clouds.yaml",
 }
@@ -67,6 +69,8 @@ ACTIVE = Unit("loaded", "active", "running", since=1000.0, enabled="enabled", me
 DONE = Unit("loaded", "inactive", "dead")
 HEALTHY = Container("running", "healthy", 7, "image", "2025.2", "d1")
 GIB = 2**30
+# Facts that are None, not empty, as long as nothing was read.
+NONE = ("switch", "session", "guests", "virtualization", "cells", "clock")
 
 
 def unit_name(service: str) -> str:
@@ -108,6 +112,7 @@ def good() -> Facts:
         },
         session=Session("active", "/usr/local/libexec/libvirtd", "", ""),
         guests=Guests(3, 2),
+        virtualization=Virtualization("kvm"),
         mounts={"host": Mount("/data", "shared:1"), "nova-compute": Mount("/data", "shared:1")},
         zones={"hot-ex": "hotstack-external", "hotstack-os": "hotstack-os"},
         tables=["table inet hotstack_os"],
@@ -152,7 +157,7 @@ def field(name: str, value: Any) -> Break:
 def fails(name: str) -> Break:
     def change(facts: Facts) -> None:
         facts.errors[name] = "no answer"
-        setattr(facts, name, None if name in ("switch", "session", "guests", "cells", "clock") else {})
+        setattr(facts, name, None if name in NONE else {})
 
     return change
 

@@ -21,6 +21,7 @@ from ansible_collections.hotstack.os.plugins.module_utils import (
     container_plan,
     container_text,
     file_capabilities,
+    kvm,
     service_units,
     status_checks,
     status_cloud,
@@ -99,6 +100,8 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: dict[str, 
     """Return a reader of a host of which all answers."""
     config, stamps = tmp_path / "config", tmp_path / "stamps"
     (config / "keystone").mkdir(parents=True)
+    (config / "nova-compute").mkdir()
+    (config / "nova-compute/nova.conf").write_text("[libvirt]\nvirt_type = qemu\n")
     stamps.mkdir()
     (stamps / "db-sync-d1").touch()
     (config / "keystone/a.conf").write_text("a")
@@ -112,6 +115,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: dict[str, 
     monkeypatch.setattr(status_readers, "unit_file", lambda name: container_plan.unit_file(name, str(tmp_path)))
     monkeypatch.setattr(status_readers, "SYSTEM_ID_FILE", str(tmp_path / "system-id.conf"))
     monkeypatch.setattr(service_units, "Manager", FakeManager)
+    monkeypatch.setattr(kvm, "fault", lambda user: f"none for {user}")
     monkeypatch.setattr(
         status_cloud, "ask_ovsdb", lambda *_: {"result": [{"rows": [{"name": "abc", "hostname": "n"}]}]}
     )
@@ -204,6 +208,7 @@ def test_all_facts(reader: status_readers.Reader, tmp_path: Path) -> None:
     assert facts.session
     assert facts.session.file_problem == f"{__file__} lacks the capability cap_net_admin"
     assert facts.guests == status_facts.Guests(1, 1)
+    assert facts.virtualization == status_facts.Virtualization("qemu", f"none for {USER}")
     assert facts.zones == {"hot-ex": "ours"}
     assert facts.tables == ["table inet hotstack_os"]
     assert facts.names == {"dns": "192.0.2.1", "hosts": "address of keystone.cloud.example"}
@@ -230,8 +235,11 @@ def test_half_of_it_is_broken(
         commands[key] = 1
     monkeypatch.setattr(FakeManager, "answer", "")
     (Path(reader.setting("credentials_file"))).unlink()
+    config = Path(reader.setting("config_dir"), "nova-compute/nova.conf")
+    config.write_text("[libvirt]\n")
     facts = reader.read(nobody)
-    assert set(facts.errors) == {"containers", "cells", "switch", "guests", "session", "agents"}
+    assert set(facts.errors) == {"containers", "cells", "switch", "guests", "session", "agents", "virtualization"}
+    assert facts.errors["virtualization"] == f"{config} has no virt_type"
     assert facts.errors["cells"] == "`podman exec hotstack-os-mariadb` failed: podman exec is broken"
     assert "FileNotFoundError" in facts.errors["agents"]
     assert facts.zones is None
@@ -406,6 +414,7 @@ def test_facts_of_a_broken_host_can_be_judged(reader: status_readers.Reader, com
         "hotstack_os_network_name": "hotstack-os",
         "hotstack_os_provider_bridge": "hot-ex",
         "hotstack_os_provider_network": "192.0.2.128/25",
+        "hotstack_os_virt_type": "auto",
     }
     report = status_checks.report(settings, reader.read(nobody))
     assert not report.well
