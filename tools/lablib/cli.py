@@ -44,7 +44,9 @@ def build_parser() -> Parser:
             name, help=summary, description=more, epilog=ENVIRONMENT, usage=usage, formatter_class=form
         )
 
-    command = add("up", "Start the lab host", "Installs what this machine lacks, builds the images whose inputs changed.")
+    command = add(
+        "up", "Start the lab host", "Installs what this machine lacks, builds the images whose inputs changed."
+    )
     command.add_argument(
         "--machine", action="store_true", help="a virtual machine with Debian's own kernel, deployed from the container"
     )

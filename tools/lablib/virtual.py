@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shlex
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from lablib import deploy, images, process
 from lablib.host import BOOTED, STATUS, LabHost
@@ -28,7 +26,7 @@ PREFIX = "localhost/hotstack-os-"
 BOOT_SECONDS = 1200
 # Memory of the machine in MiB, and what is left to the one around it.
 MEMORY, SPARE = 9216, 3072
-# $1 is the directory of the kept system disk. The containers' disk holds what podman has here: nothing is loaded in the machine.
+# $1 is the directory of the kept system disk. The containers' disk holds what podman has here, so nothing must be loaded.
 MAKE_DISKS = f"""
 truncate --size=30G {DISKS}/containers.img
 mke2fs -q -t ext4 -L containers -d /var/lib/containers {DISKS}/containers.img
@@ -72,7 +70,7 @@ class VirtualLabHost(LabHost):
         return self.controller("systemctl", "is-active", UNIT, check=False) == "active"
 
     def prepare_images(self) -> None:
-        """Bring the container images into the lab's container: those of other labs, then those that are still missing."""
+        """Copy container images of other labs into the lab's container, and build those that are still missing."""
         for lab in sorted((self.paths.state / "labs").glob("*")):
             if lab.name == self.paths.name or not (lab / "pid").exists():
                 continue
@@ -93,10 +91,12 @@ class VirtualLabHost(LabHost):
         with subprocess.Popen(save, env=self.podman.env, stdout=subprocess.PIPE) as reader:
             done = subprocess.run(load, env=self.podman.env, stdin=reader.stdout, capture_output=True, check=False)
         if reader.returncode or done.returncode:
-            raise LabError(f"The images of {source} could not be copied: {done.stderr.decode(errors='replace').strip()}")
+            raise LabError(
+                f"The images of {source} could not be copied: {done.stderr.decode(errors='replace').strip()}"
+            )
 
     def prepare_disks(self) -> str:
-        """Make the machine's disks, unless it has them, and return the directory of its kernel in the lab's container."""
+        """Make the machine's disks unless it has them; return the directory in the lab's container that has its kernel."""
         given = [self.paths.given / name for name in ("ca.crt", "apt.conf", "pip.conf", "environment")]
         parts = [path.read_bytes() for path in (*SYSTEM_PARTS, *given)]
         system = f"{KEPT}/{images.digest(parts)}"
@@ -117,7 +117,7 @@ class VirtualLabHost(LabHost):
         memory = min(MEMORY, total - SPARE)
         with self.phases.phase("boot the machine"):
             start = "/usr/local/libexec/hotstack-lab-virtual-start"
-            self.controller(start, system, DISKS, f"{memory}M", "tcg" if kvm_fault() else "kvm")
+            self.controller(start, system, DISKS, f"{memory}M", accelerator())
             self.wait_machine()
 
     def ssh(self, *command: str) -> subprocess.CompletedProcess[bytes]:
@@ -139,7 +139,9 @@ class VirtualLabHost(LabHost):
                     break
             time.sleep(2)
         else:
-            raise LabError(f"The machine did not boot within {BOOT_SECONDS} s; its console is in {self.paths.disks}/serial.log.")
+            raise LabError(
+                f"The machine did not boot within {BOOT_SECONDS} s; its console is in {self.paths.disks}/serial.log."
+            )
         failed = self.ssh("systemctl", "list-units", "--failed", "--plain", "--no-legend").stdout.decode()
         if failed.strip():
             say(f"Failed units in the machine: {', '.join(line.split()[0] for line in failed.splitlines())}")
@@ -181,10 +183,11 @@ class VirtualLabHost(LabHost):
         return status
 
 
-def kvm_fault() -> str:
-    """Return why this machine's KVM can't run the virtual machine, by the collection's own check; empty if it can."""
-    spec = importlib.util.spec_from_file_location("kvm", ROOT / "plugins/module_utils/kvm.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return str(module.fault())
+def accelerator() -> str:
+    """Return `kvm` if this machine's KVM works, by the collection's own check, and `tcg` if not."""
+    check = [sys.executable, str(ROOT / "plugins/module_utils/kvm.py")]
+    try:
+        done = subprocess.run(check, capture_output=True, check=False, timeout=60)
+    except subprocess.TimeoutExpired:
+        return "tcg"
+    return "tcg" if done.returncode or done.stdout.strip() else "kvm"
