@@ -430,8 +430,9 @@ def reloads(removals: Iterable[Removal]) -> Iterator[Removal]:
     names = [removal.name for removal in removals if removal.kind in ("file", "former")]
     if any(name.startswith(("/etc/systemd/system/", "/etc/containers/systemd/")) for name in names):
         yield Removal("reload", "systemd")
-    if any(name.startswith("/etc/NetworkManager/") for name in names):
-        yield Removal("reload", "NetworkManager")
+    for folder, service in (("/etc/NetworkManager/", "NetworkManager"), ("/etc/systemd/network/", "systemd-networkd")):
+        if any(name.startswith(folder) for name in names):
+            yield Removal("reload", service)
 
 
 def states(subject: Subject, host: Host, record: Record) -> Iterator[Removal]:

@@ -8,6 +8,7 @@ import importlib.util
 import re
 from collections import Counter
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -276,6 +277,21 @@ def test_roles_that_name_the_host_see_that_it_has_a_name(role: Path) -> None:
     if uses and role.name not in ("settings", "preflight"):
         first = load(role / "tasks" / "main.yml")[0]
         assert first.get("ansible.builtin.assert", {}).get("that") == "hotstack_os_host_name | length > 0"
+
+
+LINKS = {
+    # A guest's TAP, both veths of metadata, Open vSwitch's.
+    **dict.fromkeys(("tap1a2b3c4d-5e", "tap1a2b3c4d-50", "tap1a2b3c4d-51"), True),
+    **dict.fromkeys(("ovs-system", "ovs-netdev", "genev_sys_6081"), True),
+    **dict.fromkeys(("tap0", "tap-vpn", "tapdeadbeef", "vnet0", "veth0", "br-int", "eth0", "enp1s0", "podman0"), False),
+}
+
+
+@pytest.mark.parametrize(("link", "ours"), LINKS.items())
+def test_links_that_others_are_to_leave_alone(link: str, ours: bool) -> None:
+    globs = data(ROOT / "roles/ovs_network", "vars")["__ovs_network_named_elsewhere"]
+    assert any(fnmatchcase(link, glob) for glob in globs) is ours
+    assert not re.search(r"[\[\]!;, ]", "".join(globs)), "NetworkManager's globs know * and ? alone"
 
 
 def test_units_that_restart_have_no_limit() -> None:

@@ -132,6 +132,12 @@ def test_everything_goes_and_the_data_is_last() -> None:
     ]
 
 
+def test_who_manages_links_forgets_ours() -> None:
+    files = ("/etc/NetworkManager/conf.d/90-hotstack-os.conf", "/etc/systemd/network/00-hotstack-os.network")
+    lines = said(Subject(), paths=files)
+    assert lines == [*(f"file {path}" for path in files), "reload NetworkManager", "reload systemd-networkd"]
+
+
 def test_images_stay_if_they_are_to() -> None:
     assert said(Subject(everything=True, images=False), images=("localhost/hotstack-os-nova:1",)) == []
 
