@@ -19,11 +19,14 @@ lab: ## Make a disposable lab host, deploy OpenStack in it, and boot guests as a
 	tools/lab deploy --playbook hotstack.os.smoke_test
 	tools/lab exec -- openstack --os-cloud hotstack-os-admin token issue
 
-test: ## Run everything that CI runs
+test: ## Run everything that CI runs, within an hour
 	tools/test
 
-test-full: ## Run that, and break a deployment in every way of docs/faults.md
+test-full: ## Run every test, and break a deployment in every way of docs/faults.md
 	tools/test --full
+
+test-machine: ## Deploy in an emulated machine and try everything on it
+	tools/test machine-full
 
 lint: ## Run the linters and type checkers
 	tools/test lint
@@ -37,7 +40,7 @@ sanity: ## Run ansible-test sanity on the built collection
 molecule: ## Run one scenario: make molecule SCENARIO=engine
 	tools/test molecule-$(SCENARIO)
 
-e2e: ## Deploy in a fresh lab host of its own and try everything on it
+e2e: ## Deploy in a fresh lab host of its own and try what make test tries on it
 	tools/test e2e
 
 benchmark: ## Print how long the lab and the playbook take, and what they use
@@ -49,7 +52,7 @@ docs: ## Write the documents that are generated
 lock-dev: ## Resolve requirements-dev.in again
 	tools/lock-dev
 
-clean: ## Remove the lab of the tests and all that the tools keep in the cache folder
+clean: ## Remove the labs of the tests and all that the tools keep in the cache folder
 	tools/test --clean
 
-.PHONY: help lab test test-full lint unit sanity molecule e2e benchmark docs lock-dev clean
+.PHONY: help lab test test-full test-machine lint unit sanity molecule e2e benchmark docs lock-dev clean

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -10,12 +11,14 @@ import sys
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 HEARTBEAT = 60
 TAIL_LINES = 40
+SLOWEST = 20
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,17 @@ def count(check: Check, status: int | None, report: Path, seconds: float, limit:
     return Result(check.name, passed, failed, seconds, reason)
 
 
+def slowest(reports: Iterable[Path], number: int) -> list[tuple[float, str]]:
+    """Return the seconds and names of the tests of JUnit reports that took longest, the slowest first."""
+    found = []
+    for report in reports:
+        with suppress(OSError, ElementTree.ParseError):
+            for case in ElementTree.parse(report).getroot().iter("testcase"):
+                name = f"{case.get('classname', '')}::{case.get('name', '')}"
+                found.append((float(case.get("time", 0)), f"{report.stem} {name}"))
+    return sorted(found, reverse=True)[:number]
+
+
 def duration(seconds: float) -> str:
     """Return minutes and seconds, such as 3:07."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
@@ -100,7 +114,7 @@ def last_lines(log: Path, number: int) -> list[str]:
 class Runner:
     """Runs stages; the stages of one lane run one after the other."""
 
-    def __init__(self, stages: Sequence[Stage], logs: Path, limit: float = 4800) -> None:
+    def __init__(self, stages: Sequence[Stage], logs: Path, limit: float = math.inf) -> None:
         """Remember what to run, where to write what it prints, and how long all of it may take."""
         self.stages = list(stages)
         self.logs = logs
@@ -218,6 +232,9 @@ class Runner:
         print(f"\nAll took {duration(time.monotonic() - self.start)}; the logs are in {self.logs}")
         for result in sorted(self.results, key=lambda result: -result.seconds):
             print(f"  {duration(result.seconds):>6}  {result.check}")
+        reports = [self.logs / f"{check.name}.xml" for stage in self.stages for check in stage.checks if check.junit]
+        for seconds, name in slowest(reports, SLOWEST):
+            print(f"  {duration(seconds):>6}    {name}")
         for result in bad:
             print(f"FAILED {result.check}: {result.failed} failed ({result.reason})")
         sys.stdout.flush()

@@ -12,8 +12,15 @@ from runner import Check, Stage
 # The lab of the tests, beside a lab that the user may have: they share the images of the machine, nothing else.
 LAB_NAME = os.environ.get("HOTSTACK_TEST_LAB_NAME", "hotstack-test")
 
-# What takes too long for every day.
-FULL_ONLY = ("faults",)
+# The machine lab of the tests.
+MACHINE_NAME = f"{LAB_NAME}-machine"
+
+# What takes too long for every day; of the end-to-end tests it is those with the mark `full`.
+FULL_ONLY = ("faults", "molecule-default", "molecule-identity")
+# What takes longer than all of that, so it is run only when it is named.
+NAMED_ONLY = ("machine-full",)
+# What tidies up after a stage.
+TIDIES = {"lab": "lab-down", "machine": "machine-down", "machine-full": "machine-down"}
 
 
 def lint(environment: dict[str, str]) -> Stage:
@@ -35,7 +42,7 @@ def lint(environment: dict[str, str]) -> Stage:
 
 def unit(environment: dict[str, str], cache: Path) -> Stage:
     """Return the tests of pure functions and contracts, with the coverage that pyproject.toml demands."""
-    command = ["pytest", "tests/unit", "--cov=plugins", "--cov-report=term-missing:skip-covered"]
+    command = ["pytest", "tests/unit", "--durations=15", "--cov=plugins", "--cov-report=term-missing:skip-covered"]
     return Stage(
         "unit", [Check("unit", command, 900, {**environment, "COVERAGE_FILE": str(cache / "coverage")}, junit=True)]
     )
@@ -46,13 +53,21 @@ def molecule(scenario: str, environment: dict[str, str], limit: int) -> Check:
     return Check(f"molecule-{scenario}", ["molecule", "test", "--scenario-name", scenario], limit, environment)
 
 
-def stages(path: str, cache: Path) -> list[Stage]:
+def end_to_end(environment: dict[str, str], full: bool) -> Check:
+    """Return the tests of a whole deployment; its log ends with the seconds of each test that takes more than one."""
+    command = ["pytest", "tests/e2e", "-vv", "--durations=0", "--durations-min=1"]
+    if full:
+        return Check("e2e", command, 4500, environment, junit=True)
+    return Check("e2e", [*command, "-m", "not full"], 3000, environment, junit=True)
+
+
+def stages(path: str, cache: Path, full: bool = False) -> list[Stage]:
     """Return all stages. Those in the lane `lab` wait for packages and services most of their time, hence two lanes."""
     tree = str(collections_tree(ROOT))
     base = {"PATH": path, "ANSIBLE_COLLECTIONS_PATH": tree, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
-    lab = {**base, "HOTSTACK_LAB_NAME": LAB_NAME}
+    lab, machine = ({**base, "HOTSTACK_LAB_NAME": name} for name in (LAB_NAME, MACHINE_NAME))
     faults = ["tools/faults", "--limit=6300", f"--json={cache / 'logs/faults.json'}"]
-    end_to_end = ["pytest", "tests/e2e", "-vv", "--durations=15"]
+    machine_tests = ["pytest", "tests/machine", "-vv", "--durations=15"]
     return [
         lint(base),
         unit(base, cache),
@@ -65,7 +80,7 @@ def stages(path: str, cache: Path) -> list[Stage]:
         ),
         Stage("molecule-units", [molecule("units", lab, 900)], lane="lab", needs=["lab"]),
         Stage("molecule-engine", [molecule("engine", lab, 1200)], lane="lab", needs=["lab"]),
-        Stage("e2e", [Check("e2e", end_to_end, 4500, lab, junit=True)], lane="lab", needs=["lab"]),
+        Stage("e2e", [end_to_end(lab, full)], lane="lab", needs=["lab"]),
         Stage(
             "faults",
             [Check("faults", faults, 7200, lab, junit=True)],
@@ -82,4 +97,10 @@ def stages(path: str, cache: Path) -> list[Stage]:
             after=["molecule-default"],
         ),
         Stage("lab-down", [Check("lab-down", ["tools/lab", "down"], 300, lab)], lane="lab", always=True),
+        # The machine takes both cores and much memory: it comes when the lab host is gone. Images of the lab stay.
+        Stage("machine", [Check("machine", machine_tests, 1500, machine, junit=True)], lane="lab", needs=["lab"]),
+        Stage(
+            "machine-full", [Check("machine-full", ["tools/test-machine"], 9000, machine)], lane="lab", needs=["lab"]
+        ),
+        Stage("machine-down", [Check("machine-down", ["tools/lab", "down"], 300, machine)], lane="lab", always=True),
     ]

@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 from checkout import collections_tree
 from runner import Check, Stage
+from stages import stages
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -85,6 +86,45 @@ def test_stages_bring_what_they_need() -> None:
     assert [stage.name for stage in chosen(with_faults, ["faults"], keep_lab=True)] == ["lab", "faults"]
     with pytest.raises(SystemExit, match="no stage lnt"):
         chosen(every, ["lnt"], keep_lab=False)
+
+
+EVERY_DAY = ["lint", "unit", "galaxy", "sanity", "lab", "molecule-units", "molecule-engine", "e2e", "lab-down"]
+EVERY_DAY += ["machine", "machine-down"]
+
+
+@pytest.mark.parametrize(
+    ("names", "full", "expected"),
+    [
+        ([], False, set(EVERY_DAY)),
+        ([], True, {*EVERY_DAY, "faults", "molecule-default", "molecule-identity"}),
+        (["e2e"], False, {"lab", "e2e", "lab-down"}),
+        (["machine"], False, {"lab", "lab-down", "machine", "machine-down"}),
+        (["machine-full"], False, {"lab", "lab-down", "machine-full", "machine-down"}),
+        (["lab-down"], False, {"lab-down"}),
+    ],
+)
+def test_stages_of_a_run(tmp_path: Path, names: list[str], full: bool, expected: set[str]) -> None:
+    """A machine has both cores and the memory to itself: it starts when the lab host is gone."""
+    every = stages("", tmp_path, full)
+    chosen = program("test").chosen(every, names, keep_lab=False, full=full)
+    assert {stage.name for stage in chosen} == expected
+    assert [stage.name for stage in every if stage.lane == "lab"][-4:] == [
+        *("lab-down", "machine", "machine-full", "machine-down")
+    ]
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_slow_end_to_end_tests_are_for_full_runs(tmp_path: Path, full: bool) -> None:
+    (check,) = next(stage for stage in stages("", tmp_path, full) if stage.name == "e2e").checks
+    assert ("not full" in check.command) != full
+
+
+def test_a_normal_run_fits_in_its_limit(tmp_path: Path) -> None:
+    """The limit of all cuts off no check that began in time."""
+    module = program("test")
+    assert max(check.limit for stage in module.chosen(stages("", tmp_path), [], False) for check in stage.checks) < (
+        module.LIMIT
+    )
 
 
 def test_link_to_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from runner import Check, Runner, Stage, count, duration
+from runner import Check, Runner, Stage, count, duration, slowest
 
 REPORT = (
     '<testsuites><testsuite tests="{tests}" failures="{failures}" errors="{errors}" skipped="{skipped}"/></testsuites>'
@@ -47,6 +47,15 @@ def test_unreadable_report(tmp_path: Path) -> None:
     (tmp_path / "report.xml").write_text("<testsuites")
     result = count(Check("x", ["x"], 9, junit=True), 0, tmp_path / "report.xml", 1.0)
     assert (result.passed, result.failed, result.reason) == (0, 1, "unreadable report")
+
+
+def test_slowest_tests(tmp_path: Path) -> None:
+    case = '<testcase classname="{}" name="{}" time="{}"/>'
+    (tmp_path / "one.xml").write_text(f"<testsuite>{case.format('a', 'b', 1)}{case.format('a', 'c', 2.5)}</testsuite>")
+    (tmp_path / "two.xml").write_text(f"<testsuite>{case.format('x', 'y', 2)}</testsuite>")
+    (tmp_path / "cut.xml").write_text("<testsuite>")
+    reports = [tmp_path / f"{name}.xml" for name in ("one", "two", "cut", "absent")]
+    assert slowest(reports, 2) == [(2.5, "one a::c"), (2.0, "two x::y")]
 
 
 def test_goes_on_after_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
