@@ -33,13 +33,14 @@ ORDER = [
     "test_consumers",
     "test_secrets",
     "test_change",
+    "test_interrupted",
     "test_recovery",
     "test_faults",
     "test_uninstall",
     "test_reboot",
-    "test_interrupted",
-    "test_first_deployment_interrupted",
     "test_clean",
+    "test_first_deployment_interrupted",
+    "test_clean_again",
     "test_purge",
 ]
 
@@ -99,6 +100,12 @@ def deployed(first_deployment: Play, lab: Lab) -> Lab:
     """Return the lab host with everything deployed."""
     assert first_deployment.status == 0, "The first deployment failed; see test_first_deployment."
     return lab
+
+
+@pytest.fixture(scope="session")
+def host_name(deployed: Lab) -> str:
+    """Return what `clean_host` must be."""
+    return deployed.run("uname", "-n").strip()
 
 
 @pytest.fixture(scope="session")

@@ -181,8 +181,6 @@ class Consumer:
             for name, (path, *rest) in wanted.items()
         }
         self.facts = {f"image_{name}": upload.result() for name, upload in uploads.items()}
-        self.start("dead image", self.smoke_test_of_zeros)
-        self.start("screen", self.watch)
         images = {"image": self.facts["image_uefi"], "blank_image": self.facts["image_blank"]}
         template = (HERE / "consumers.yml").read_text()
         self.facts.update(self.ask("create_stack", PREFIX, template, json.dumps({"keypair": PREFIX, **images})))
@@ -257,8 +255,10 @@ def consumer(deployed: Lab) -> Iterator[Consumer]:
 
 @pytest.fixture(scope="module")
 def stories(consumer: Consumer) -> dict[str, Future[Any]]:
-    """Begin both stories."""
+    """Begin both stories, open the screen that one of them looks at, and run a smoke test beside them."""
     if "volumes" not in consumer.work:
+        consumer.start("screen", consumer.watch)
+        consumer.start("dead image", consumer.smoke_test_of_zeros)
         consumer.start("volumes", volumes_and_images, consumer)
         consumer.start("rescue", rescue_and_insert, consumer)
     return consumer.work
@@ -420,17 +420,20 @@ def _boots(consumer: Consumer, server: str, word: str) -> None:
     consumer.lab.wait(lambda: consumer.lab.attempt("sh", "-c", search).returncode == 0, f"{word} on the console", 90)
 
 
+@pytest.mark.full
 def test_volume_snapshots_an_idle_screen_and_an_image_of_a_guest(stories: dict[str, Future[Any]]) -> None:
     stories["volumes"].result()
 
 
+@pytest.mark.full
 def test_rescue_and_a_medium_by_rebuild(stories: dict[str, Future[Any]]) -> None:
     stories["rescue"].result()
 
 
-def test_the_smoke_test_names_an_image_that_does_not_boot(consumer: Consumer) -> None:
+@pytest.mark.full
+def test_the_smoke_test_names_an_image_that_does_not_boot(stories: dict[str, Future[Any]]) -> None:
     """Read what it says of an image of zeros."""
-    done = consumer.work["dead image"].result()
+    done = stories["dead image"].result()
     assert done.returncode != 0
     said = " ".join(done.stdout.split())
     assert f"expected that the image {PREFIX}-zeros boots" in said, done.stdout[-6000:]

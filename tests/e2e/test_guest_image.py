@@ -172,6 +172,7 @@ def test_image_is_small_and_says_what_it_is_made_from(image: Lab) -> None:
     assert record["packages"]["busybox-static"]
 
 
+@pytest.mark.full
 def test_metadata_service_is_applied(bios: Guest) -> None:
     assert "metadata from http://169.254.169.254" in bios.console()
     assert bios.ssh("hostname").strip() == "first"
@@ -181,35 +182,42 @@ def test_metadata_service_is_applied(bios: Guest) -> None:
     assert bios.ssh("sudo -u stack id -un").strip() == "stack"
 
 
+@pytest.mark.full
 def test_what_is_not_supported_is_on_the_console(bios: Guest) -> None:
     assert "cloud-config: packages is not supported and was left out" in bios.console()
 
 
+@pytest.mark.full
 def test_a_silent_port_does_not_delay_the_guest(bios: Guest) -> None:
     assert bios.ssh("ls /sys/class/net").split() == ["eth0", "eth1", "lo"]
     assert "no DHCP answer" not in bios.console()
 
 
+@pytest.mark.full
 def test_user_is_no_root_but_becomes_it(bios: Guest) -> None:
     assert bios.ssh("id -u; sudo id -u").split() == ["1000", "0"]
     assert bios.ssh("sudo ls -d /root").strip() == "/root"
 
 
+@pytest.mark.full
 def test_no_password_opens_the_guest(bios: Guest) -> None:
     for user in ("cirros", "root"):
         done = bios.ssh("true; echo inside", user=user, check=False, options="-o PubkeyAuthentication=no")
         assert "inside" not in done
 
 
+@pytest.mark.full
 def test_offloads_are_off(bios: Guest) -> None:
     assert bios.ssh("cd /sys/module/virtio_net/parameters && cat csum gso").split() == ["N", "N"]
 
 
+@pytest.mark.full
 def test_vlan(bios: Guest) -> None:
     made = bios.ssh("sudo ip link add link eth0 name eth0.100 type vlan id 100 && sudo cat /proc/net/vlan/config")
     assert "eth0.100" in made
 
 
+@pytest.mark.full
 def test_reboot_gives_a_new_boot_id(bios: Guest) -> None:
     command = "cat /proc/sys/kernel/random/boot_id"
     first = bios.ssh(command)
@@ -218,6 +226,7 @@ def test_reboot_gives_a_new_boot_id(bios: Guest) -> None:
     assert bios.ssh(command) != first
 
 
+@pytest.mark.full
 def test_config_drive_is_applied(uefi: Guest) -> None:
     assert "metadata from the config drive /dev/vdb1" in uefi.console()
     assert "user-data: the script runs" in uefi.console()
@@ -225,6 +234,7 @@ def test_config_drive_is_applied(uefi: Guest) -> None:
     assert uefi.ssh("hostname; ls -d /sys/firmware/efi").split() == ["first", "/sys/firmware/efi"]
 
 
+@pytest.mark.full
 def test_volume_is_attached_written_and_detached(uefi: Guest) -> None:
     uefi.lab.run("qemu-img", "create", "-q", "-f", "qcow2", f"{uefi.folder}/volume", "256M")
     for number in (1, 2):
@@ -241,6 +251,7 @@ def test_volume_is_attached_written_and_detached(uefi: Guest) -> None:
         uefi.lab.wait(lambda: not uefi.ssh("ls /dev/vdc", check=False), "the volume is gone", 30)
 
 
+@pytest.mark.full
 def test_power_button_ends_the_guest(uefi: Guest) -> None:
     begin = uefi.uptime()
     uefi.monitor("system_powerdown")

@@ -41,6 +41,7 @@ def test_only_our_bridges_are_used(deployed: Lab, guests: dict[str, Guest]) -> N
     assert {name for name in bridges if not name.startswith("foreign")} == {"hot-int", "hot-ex"}
 
 
+@pytest.mark.full
 def test_a_volume_moves_with_its_data(deployed: Lab, guests: dict[str, Guest]) -> None:
     """Write a volume in one guest and read it in the other."""
     openstack(deployed, "volume", "create", "--size", "1", "data", "-f", "value", "-c", "id")
@@ -78,7 +79,10 @@ def test_qemu_runs_as_the_sessions_user(deployed: Lab, guests: dict[str, Guest])
     assert users == ["hotstack"] * len(guests)
 
 
-@pytest.mark.parametrize("what", ["everything", "nova-compute", "session restarted", "session killed"])
+PARTS = [pytest.param(name, marks=pytest.mark.full) for name in ("nova-compute", "session restarted", "session killed")]
+
+
+@pytest.mark.parametrize("what", ["everything", *PARTS])
 def test_guests_outlive(
     deployed: Lab,
     before_deployment: dict[str, dict[str, str]],
@@ -113,6 +117,7 @@ def test_guests_outlive(
     assert all(number <= 1 for number in lost.values()), lost
 
 
+@pytest.mark.full
 def test_nova_still_rules_them(deployed: Lab, guests: dict[str, Guest]) -> None:
     """Take the volume off the second guest, soon after the session's daemon was killed."""
     service = ("compute", "service", "list", "--service", "nova-compute", "-f", "value", "-c", "Status", "-c", "State")

@@ -213,6 +213,7 @@ print("null")
     assert setup.ask('print(json.dumps(images()["cirros"].hw_vif_model))') == "virtio"
 
 
+@pytest.mark.full
 def test_settings_converge(setup: Setup) -> None:
     """Change a quota and a flavor in the settings and drop others, as foretold, and go back."""
     setup.ask('cloud.compute.create_flavor(name="test-theirs", vcpus=1, ram=64, disk=1); print("null")')
@@ -245,6 +246,7 @@ def test_bad_values(setup: Setup) -> None:
 # --- the credential
 
 
+@pytest.mark.full
 def test_the_credential(setup: Setup) -> None:
     """Log in with it, issue it again, and lose its file."""
     first = setup.ask(LOG_IN)
@@ -259,6 +261,7 @@ def test_the_credential(setup: Setup) -> None:
     assert (third["works"], third["known"]) == (True, [third["id"]])
 
 
+@pytest.mark.full
 def test_a_user_of_the_host(setup: Setup) -> None:
     """Hand cloud and credential to a user of the host, and to nobody else."""
     setup.lab.run("useradd", "--create-home", USER)
@@ -273,6 +276,7 @@ def test_a_user_of_the_host(setup: Setup) -> None:
         setup.lab.run("userdel", "--remove", USER)
 
 
+@pytest.mark.full
 def test_the_keypair(setup: Setup, server: str) -> None:
     """Have the keypair that a file says, and then another one."""
     ask = "print(json.dumps([item.public_key.split()[1] for item in cloud.compute.keypairs(user_id=sys.argv[1])]))"
@@ -295,6 +299,7 @@ def image(name: str, **values: str) -> dict[str, str]:
     return {**line, "disk_format": "raw", **values}
 
 
+@pytest.mark.full
 def test_images(setup: Setup, server: str) -> None:
     """See two of four fail, with names and reasons, and the other two there, one after an interruption."""
     lab = setup.lab
@@ -325,6 +330,7 @@ def test_images(setup: Setup, server: str) -> None:
     assert there["cirros"] == "active"
 
 
+@pytest.mark.full
 def test_new_content_takes_the_name(setup: Setup) -> None:
     """Change a local file: its image is another one, and the earlier one is gone."""
     lab = setup.lab
@@ -345,6 +351,7 @@ def test_new_content_takes_the_name(setup: Setup) -> None:
         setup.ask('print(json.dumps(cloud.image.delete_image(images()["test-local"])))')
 
 
+@pytest.mark.full
 def test_an_image_of_another_project_is_refused(setup: Setup) -> None:
     """Find the name of an image taken by another project."""
     project = setup.ask("""

@@ -7,6 +7,7 @@ import json
 
 import foreign
 import guests as by_hand
+import pytest
 from lab import Lab
 
 USER = "hotstack-tester"
@@ -71,6 +72,7 @@ def test_guests_are_back(deployed: Lab, guests: dict[str, by_hand.Guest]) -> Non
     by_hand.delete(deployed, guests)
 
 
+@pytest.mark.full
 def test_smoke_test_passes_for_a_normal_user(deployed: Lab) -> None:
     """Boot new guests after the reboot, as somebody who only got the cloud and has openstacksdk."""
     deployed.shell(f"id {USER} 2>/dev/null || useradd --create-home {USER}")

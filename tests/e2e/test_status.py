@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from lab import DATA_DIR, Lab
+from rows import rows
 
 SECONDS = 5
 RUN = """
@@ -132,7 +133,8 @@ BREAKS = {
 }
 
 
-@pytest.mark.parametrize(("command", "name"), BREAKS.values(), ids=BREAKS)
+# One of each kind: a service, a file, the network, a unit beside the services.
+@pytest.mark.parametrize(("command", "name"), rows(BREAKS, every_day=("worker", "secret", "rules", "keeper")))
 def test_what_is_named_mends_it(deployed: Lab, command: str, name: str) -> None:
     """Break one thing; the state has one cause, and its command is enough."""
     all_well(deployed)
@@ -198,6 +200,7 @@ def test_archive_of_a_cloud_that_is_half_down(deployed: Lab) -> None:
     all_well(deployed, 300)
 
 
+@pytest.mark.full
 def test_archive_without_the_file_of_secrets(deployed: Lab) -> None:
     """Collect what surely has none: the file is back when the archive is searched for them."""
     deployed.shell(f"rm -rf /root/diagnosis; mkdir /root/diagnosis; mv {CREDENTIALS} {CREDENTIALS}.away")
