@@ -22,10 +22,10 @@ lab: ## Make a disposable lab host, deploy OpenStack in it, and boot guests as a
 test: ## Run everything that CI runs, within an hour
 	tools/test
 
-test-full: ## Run every test, and break a deployment in every way of docs/faults.md
+test-full: ## Run every test, slow ones too, and break a deployment in every way of docs/faults.md
 	tools/test --full
 
-test-machine: ## Deploy in an emulated machine and try everything on it
+test-machine: ## Deploy in an emulated machine and try it there
 	tools/test machine-full
 
 lint: ## Run the linters and type checkers
@@ -40,7 +40,7 @@ sanity: ## Run ansible-test sanity on the built collection
 molecule: ## Run one scenario: make molecule SCENARIO=engine
 	tools/test molecule-$(SCENARIO)
 
-e2e: ## Deploy in a fresh lab host of its own and try what make test tries on it
+e2e: ## Deploy in a fresh lab host of its own and try it there
 	tools/test e2e
 
 benchmark: ## Print how long the lab and the playbook take, and what they use

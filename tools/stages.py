@@ -16,7 +16,7 @@ LAB_NAME = os.environ.get("HOTSTACK_TEST_LAB_NAME", "hotstack-test")
 MACHINE_NAME = f"{LAB_NAME}-machine"
 
 # What takes too long for every day; of the end-to-end tests it is those with the mark `full`.
-FULL_ONLY = ("faults", "molecule-default", "molecule-identity")
+FULL_ONLY = ("molecule-units", "molecule-default", "molecule-identity", "faults")
 # What takes longer than all of that, so it is run only when it is named.
 NAMED_ONLY = ("machine-full",)
 # What tidies up after a stage.
