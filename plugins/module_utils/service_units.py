@@ -60,6 +60,8 @@ class Manager:
     def __init__(self, user: pwd.struct_passwd | None) -> None:
         self.user = user
         self.runtime_dir = f"/run/user/{user.pw_uid}" if user else "/run"
+        # The system's unit that a user's service manager is.
+        self.unit = f"user@{user.pw_uid}.service" if user else ""
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Call systemctl."""
@@ -85,13 +87,16 @@ class Manager:
         return answer.stdout
 
     def reachable(self) -> bool:
-        """Say whether it runs."""
-        return os.path.exists(os.path.join(self.runtime_dir, "systemd/private"))
+        """Return whether it runs and has started: its socket alone also exists while it starts and after it ended."""
+        return self.user is None or Manager(None).command("is-active", "--quiet", self.unit).returncode == 0
 
     def wake(self) -> None:
-        """Start a user's service manager, which lingering does at boot."""
-        if self.user is not None and not self.reachable():
-            Manager(None).call("start", f"user@{self.user.pw_uid}.service")
+        """Wait until a user's service manager has started, for as long as its unit allows.
+
+        Lingering starts it at boot, and in the background when it is enabled; a start of the same unit waits for that one.
+        """
+        if self.user is not None:
+            Manager(None).bring("start", self.unit)
 
     def states(self, names: list[str]) -> dict[str, State]:
         """Return the states of the units."""

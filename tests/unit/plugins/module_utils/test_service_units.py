@@ -83,12 +83,34 @@ def test_a_failure_names_the_unit_and_quotes_its_log(calls: list[tuple[list[str]
     assert [command[1] for command, _options in calls[-1:]] == ["enable"]
 
 
-def test_a_sleeping_manager_is_woken(calls: list[tuple[list[str], dict[str, Any]]], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("status", "reachable"), [(0, True), (3, False)], ids=["started", "starting, ending or dead"])
+def test_a_manager_is_reachable_when_it_has_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, reachable: bool
+) -> None:
+    """Whatever socket there is: systemd says so."""
+    asked: list[list[str]] = []
+
+    def call(command: list[str], **_options: Any) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        return subprocess.CompletedProcess(command, status, stdout="", stderr="")
+
+    monkeypatch.setattr(subprocess, "run", call)
     manager = Manager(NOBODY)
     manager.runtime_dir = str(tmp_path)
-    manager.wake()
-    assert calls[0][0] == ["systemctl", "start", f"user@{NOBODY.pw_uid}.service"]
     (tmp_path / "systemd").mkdir()
     (tmp_path / "systemd" / "private").touch()
-    manager.wake()
-    assert len(calls) == 1
+    assert manager.reachable() is reachable
+    assert asked == [["systemctl", "is-active", "--quiet", f"user@{NOBODY.pw_uid}.service"]]
+    assert Manager(None).reachable()
+
+
+def test_a_manager_is_waited_for(calls: list[tuple[list[str], dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that starts already, as after enable-linger, too; one that can't start is an error."""
+    Manager(None).wake()
+    assert calls == []
+    Manager(NOBODY).wake()
+    assert calls[-1][0] == ["systemctl", "start", f"user@{NOBODY.pw_uid}.service"]
+    manager = Manager(NOBODY)
+    manager.unit = "broken.service"
+    with pytest.raises(UnitError, match=r"(?s)^broken\.service could not be brought to start: it broke.*some lines"):
+        manager.wake()
