@@ -25,8 +25,11 @@ TEST = f"test -d {FILE_SYSTEM} && grep -qs ^Y {PARAMETER}"
 PARSER = "apparmor_parser"
 PARSER_MISSING = f"AppArmor is enabled, but {PARSER} is missing: install the package apparmor."
 ENFORCE = "enforce"
-# Enough for `apparmor_parser --remove`, which reads no more than the name.
-STUB = f"profile {PROFILE} {{}}\n"
+
+# Where the host keeps the compiled profile for its boots.
+CACHE = f"/var/cache/apparmor/*/{PROFILE}"
+# What unloads the profile whose name is written to it.
+REMOVE = f"{FILE_SYSTEM}/.remove"
 
 _LINE = re.compile(r"(.+) \((\S+)\)")
 
@@ -49,6 +52,11 @@ def loaded() -> Mapping[str, str]:
     """Return the mode of each loaded profile by name. Root alone may ask."""
     with open(f"{FILE_SYSTEM}/profiles", encoding="utf-8") as file:
         return parse_profiles(file.read())
+
+
+def confines(label: str) -> bool:
+    """Return whether a label contains the profile, alone or with others, from the text in /proc/PID/attr/current."""
+    return PROFILE in label.strip("\0\n").partition(" ")[0].split("//&")
 
 
 def overrides() -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import status_text
+from . import apparmor, status_text
 from .container_plan import PREFIX, UNIT_DIRECTORY, service_unit
 from .status_report import DEPLOYMENT, HOST, NETWORK, Report, causes
 
@@ -147,6 +147,8 @@ def host_items(settings: Settings) -> list[Item]:
         shell("host/mounts.txt", "findmnt", "--output=TARGET,SOURCE,FSTYPE,PROPAGATION,OPTIONS"),
         shell("host/clock.txt", "timedatectl"),
         shell("host/modules.txt", "lsmod"),
+        Item("host/apparmor-profile", path=apparmor.FILE),
+        Item("host/apparmor-profiles.txt", path=f"{apparmor.FILE_SYSTEM}/profiles"),
         shell("host/data.txt", "find", data, "-xdev", "-maxdepth", "3", *listing),
         shell("host/deployment.txt", "ls", "-lR", "/etc/hotstack-os", "/usr/local/libexec", "/usr/local/sbin"),
         Item("host/deployment.json", path=DEPLOYMENT),

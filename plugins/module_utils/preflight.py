@@ -97,6 +97,8 @@ class Host:
     broken_tools: dict[str, str] = field(default_factory=dict)
     kvm_fault: str = ""
     selinux: str = "disabled"
+    # AppArmor is enabled, and nothing can load a profile.
+    apparmor_without_parser: bool = False
     user: Account | None = None
     group_id: int | None = None
     # "missing" or "empty" if a CA bundle is asked for and that is what it is.
@@ -360,6 +362,10 @@ def service_findings(host: Host) -> Iterator[Finding]:
     for unit, properties in host.units.items():
         if properties.get("LoadState") == "masked":
             yield Finding(unit, "masked", "a unit that can be started", f"Run `systemctl unmask {unit}`.")
+    if host.apparmor_without_parser:
+        yield Finding(
+            "AppArmor", "it enabled without apparmor_parser", "the program that loads profiles", "Install apparmor."
+        )
     for tool, fault in host.broken_tools.items():
         yield Finding(tool, fault, "a working one", "Mend or reinstall its package.")
 

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any
 
 from ansible_collections.hotstack.os.plugins.module_utils import (
+    apparmor,
     cloud_secrets,
     clouds,
     file_capabilities,
@@ -454,6 +455,7 @@ def read(subject: Subject, record: Record) -> Host:
         "others": others,
         "networks": tuple(line["name"] for line in rows("podman", "network", "ls", "--format", "json")),
         "paths": our_paths(subject),
+        "profile": apparmor.enabled() and apparmor.PROFILE in apparmor.loaded(),
         "entries": entries(subject.folders()),
         "files": {path: known for path in record.get(removal_traces.PATHS, {}) if (known := describe(path))},
         "texts": texts(subject, record),

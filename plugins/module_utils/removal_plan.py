@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.hotstack.os.plugins.module_utils import ovs_bridges, ovs_external_ids
+from ansible_collections.hotstack.os.plugins.module_utils import apparmor, ovs_bridges, ovs_external_ids
 from ansible_collections.hotstack.os.plugins.module_utils.removal_texts import shared_text
 from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import (
     BRIDGES,
@@ -87,6 +87,7 @@ KINDS = {
     "network": "podman network",
     "image": "image",
     "table": "nftables table",
+    "profile": "AppArmor profile",
     "zones": "firewalld's zones",
     "trusted": "firewalld's trusted source",
     "forwarding": "kernel setting",
@@ -118,6 +119,8 @@ def plan(subject: Subject, host: Host, record: Record) -> Plan:
         removals += switch(subject, host, record)
     if subject.network in host.networks and not host.others:
         removals.append(Removal("network", subject.network))
+    if host.profile:
+        removals.append(Removal("profile", apparmor.PROFILE))
     files = list(system_files(subject, host, record))
     removals += files
     if subject.everything:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from ansible_collections.hotstack.os.plugins.module_utils import apparmor
 from ansible_collections.hotstack.os.plugins.module_utils.status_report import DEPLOYMENT
 
 Record = Mapping[str, Mapping[str, Any]]
@@ -57,6 +58,9 @@ SYSTEM_FILES = (
     "/etc/systemd/system/hotstack-os*",
     "/etc/systemd/system/*.wants/hotstack-os*",
     "/etc/hotstack-os",
+    apparmor.FILE,
+    *apparmor.OVERRIDES,
+    apparmor.CACHE,
     "/etc/firewalld/zones/hotstack-os.xml",
     "/etc/firewalld/zones/hotstack-external.xml",
     "/etc/firewalld/policies/hotstack-os-out.xml",
@@ -86,6 +90,7 @@ ROOTLESS = ".local/share/containers/storage/*-containers/containers.json"
 # What is ours only with this text in it: somebody else may have a file of that name.
 MARKS = {
     CLIENT: "# Made by hotstack.os",
+    apparmor.FILE: "# Made by hotstack.os",
     "/etc/firewalld/zones/hotstack-os.xml": "SPDX-License-Identifier: Apache-2.0",
     "/etc/firewalld/zones/hotstack-external.xml": "SPDX-License-Identifier: Apache-2.0",
     "/etc/firewalld/policies/hotstack-os-out.xml": "SPDX-License-Identifier: Apache-2.0",
@@ -258,6 +263,7 @@ class Host:
     switch: Switch = field(default_factory=Switch)
     addresses: tuple[str, ...] = ()  # ours, on a bridge of ours
     tables: tuple[str, ...] = ()
+    profile: bool = False  # of AppArmor, loaded
     firewall: bool = False  # firewalld runs
     zones: tuple[str, ...] = ()  # firewalld's, in effect, that are ours
     trusted: tuple[str, ...] = ()  # sources that firewalld trusts at the moment

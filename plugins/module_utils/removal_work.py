@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from ansible_collections.hotstack.os.plugins.module_utils import (
+    apparmor,
     file_capabilities,
     ovs_external_ids,
     removal_facts,
@@ -291,6 +292,13 @@ def delete_tables(removals: list[Removal]) -> None:
         must("nft", "delete", "table", *removal.name.split())
 
 
+def unload_profiles(removals: list[Removal]) -> None:
+    """Unload AppArmor's profiles."""
+    for name in names_of(removals):
+        with open(apparmor.REMOVE, "w", encoding="ascii") as file:
+            file.write(name)
+
+
 def reload_zones(removals: list[Removal]) -> None:
     """Let firewalld forget our zones; what others told it for the time being, it must not."""
     before = trusted() - {removal.data for removal in removals}
@@ -453,6 +461,7 @@ ACTIONS: Mapping[str, Callable[[list[Removal]], None]] = {
     "network": delete_networks,
     "image": delete_images,
     "table": delete_tables,
+    "profile": unload_profiles,
     "zones": reload_zones,
     "trusted": distrust,
     "forwarding": stop_forwarding,

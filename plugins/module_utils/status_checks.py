@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .status_facts import Facts
-from .status_host import clock_lines, disk_lines, mode_lines
+from .status_host import apparmor_lines, clock_lines, disk_lines, mode_lines
 from .status_libvirt import session_lines, virtualization_line
 from .status_network import firewall_lines, interface_lines, name_lines, setup_lines, switch_lines
 from .status_report import Report, Settings
@@ -26,6 +26,7 @@ def report(settings: Settings, facts: Facts) -> Report:
         lines=[
             *disk_lines(facts),
             *mode_lines(settings, facts),
+            *apparmor_lines(facts),
             *clock_lines(facts),
             *switch_lines(settings, facts),
             *interface_lines(settings, facts),

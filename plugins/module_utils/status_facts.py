@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import apparmor
 from .container_plan import DIGEST_LABEL, PREFIX
 from .container_text import DIGEST_PLACEHOLDER, digest, seal
 
@@ -63,6 +64,18 @@ class UnitFile:
     config: Mapping[str, str] = field(default_factory=dict)
     # The mounted files that are missing or were changed since.
     changed: tuple[str, ...] = ()
+    # Whether the container gets the AppArmor profile; None for a privileged one.
+    profile: bool | None = None
+
+
+@dataclass(frozen=True)
+class AppArmor:
+    """AppArmor on the host: whether the profile's file exists, its mode (empty if not loaded), and overriding links."""
+
+    enabled: bool = False
+    file: bool = False
+    mode: str = ""
+    overrides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -204,6 +217,9 @@ class Facts:
     mounts: dict[str, Mount] = field(default_factory=dict)
     zones: dict[str, str] | None = None
     tables: list[str] = field(default_factory=list)
+    apparmor: AppArmor | None = None
+    # The containers whose first process has the AppArmor profile.
+    confined: frozenset[str] = frozenset()
     names: dict[str, str] = field(default_factory=dict)
     entries: dict[str, bool] = field(default_factory=dict)
     disks: list[Disk] = field(default_factory=list)
@@ -269,7 +285,8 @@ def parse_unit_file(text: str) -> UnitFile:
     value = labels.get(DIGEST_LABEL, "")
     intact = bool(value) and seal(text.replace(value, DIGEST_PLACEHOLDER))[1] == value
     config = {key[len(CONFIG_LABEL) :]: found for key, found in labels.items() if key.startswith(CONFIG_LABEL)}
-    return UnitFile(value, intact, config)
+    profile = apparmor.OPTION in text if "\nNoNewPrivileges=true\n" in text else None
+    return UnitFile(value, intact, config, profile=profile)
 
 
 def config_digest(mode: int, content: str) -> str:

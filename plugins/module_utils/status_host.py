@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judges the host: room on disks, who may read secrets, the clock.
+"""Judges the host: room on disks, who may read secrets, AppArmor, the clock.
 
 Only the standard library: the command on the host runs this file as well, without Ansible.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .status_facts import Disk, Facts, Unit
+from . import apparmor
+from .container_plan import service_unit
+from .status_facts import AppArmor, Disk, Facts, Unit
 from .status_report import HOST, SITE, Line, Settings, plural, unknown
 
 CLOCK_KEEPERS = ("systemd-timesyncd", "chronyd", "ntpd", "ntpsec")
@@ -74,6 +76,45 @@ def mode_lines(settings: Settings, facts: Facts) -> Iterator[Line]:
             yield Line(HOST, file.path, f"mode {file.mode:04o}", cause, command)
     if not bad:
         yield Line(HOST, name, f"{plural(sum(file.mode is not None for file in facts.modes), 'file')}, none for others")
+
+
+def apparmor_lines(facts: Facts) -> Iterator[Line]:
+    """Judge AppArmor and the profile of the containers; nothing where neither host nor units have it."""
+    state = facts.apparmor
+    if state is None:
+        yield unknown(HOST, "AppArmor", facts.errors.get("apparmor", "nothing was read"), "aa-status")
+    elif state.enabled or any(file.profile for file in facts.unit_files.values()):
+        seen = f"profile {apparmor.PROFILE}: {state.mode or 'not loaded'}" if state.enabled else "disabled"
+        yield Line(HOST, "AppArmor", seen, *apparmor_problem(state, facts))
+
+
+def apparmor_problem(state: AppArmor, facts: Facts) -> tuple[str, str]:
+    """Return cause and command of what keeps containers from being confined, empty ones if nothing does."""
+    profiles = {name: file.profile for name, file in facts.unit_files.items()}
+    link = next(iter(state.overrides), "")
+    boot = facts.units.get("apparmor.service", Unit()).enabled
+    running = [name for name, container in facts.containers.items() if container.pid]
+    free = [service_unit(name) for name in running if profiles.get(name) and name not in facts.confined]
+    load, restart = f"{apparmor.PARSER} --replace {apparmor.FILE}", f"systemctl restart {' '.join(free)}"
+    # The first that holds.
+    cases = (
+        (not state.enabled, "units name its profile, so podman refuses to start their containers", SITE),
+        (
+            False in profiles.values(),
+            "units lack its profile, so processes in containers can't signal each other",
+            SITE,
+        ),
+        (link, f"{link} keeps the profile from being enforced after a boot", SITE),
+        (not state.file, f"{apparmor.FILE} is missing", SITE),
+        (not state.mode, "podman starts no container without the profile", load),
+        (state.mode != apparmor.ENFORCE, "the profile is not enforced", SITE),
+        (
+            *(boot in ("disabled", "masked"), "apparmor.service does not load the profile at boot"),
+            "systemctl enable apparmor.service" if boot == "disabled" else "systemctl unmask apparmor.service",
+        ),
+        (free, "processes run without the profile", restart),
+    )
+    return next(((cause, command) for holds, cause, command in cases if holds), ("", ""))
 
 
 def clock_lines(facts: Facts) -> Iterator[Line]:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
-from . import file_capabilities, kvm, processes, service_units, status_cloud, status_facts
+from . import apparmor, file_capabilities, kvm, processes, service_units, status_cloud, status_facts
 from .container_plan import PREFIX, service_unit, unit_file
 from .status_facts import Facts
 from .status_host import CLOCK_KEEPERS
@@ -40,6 +40,7 @@ HOST_UNITS = (
     f"{PREFIX}libvirtd-capability.path",
     "ovs-vswitchd.service",
     "ovsdb-server.service",
+    "apparmor.service",
     *(f"{name}.service" for name in CLOCK_KEEPERS),
 )
 UNIT_PROPERTIES = (
@@ -178,6 +179,7 @@ class Reader:
             "virtualization": self.virtualization,
             "zones": self.zones,
             "tables": self.tables,
+            "apparmor": self.apparmor,
             "names": self.names,
             "disks": self.disks,
             "modes": self.modes,
@@ -221,6 +223,8 @@ class Reader:
         """Ask podman, and see where Nova mounts volumes."""
         command = ("podman", "ps", "--all", "--format=json", f"--filter=name=^{PREFIX}")
         self.facts.containers = status_facts.parse_containers(self.output(*command))
+        labels = {name: label_of(container.pid) for name, container in self.facts.containers.items()}
+        self.facts.confined = frozenset(name for name, label in labels.items() if apparmor.confines(label))
         compute = self.facts.containers.get("nova-compute")
         path = self.setting("volume_mounts_dir")
         for where, pid in (("host", "self"), *((("nova-compute", str(compute.pid)),) if compute else ())):
@@ -239,7 +243,11 @@ class Reader:
             folder = os.path.join(self.setting("config_dir"), name)
             changed = [key for key, value in found.config.items() if digest_of(os.path.join(folder, key)) != value]
             self.facts.unit_files[name] = status_facts.UnitFile(
-                found.digest, found.intact, found.config, tuple(os.path.join(folder, key) for key in sorted(changed))
+                found.digest,
+                found.intact,
+                found.config,
+                tuple(os.path.join(folder, key) for key in sorted(changed)),
+                found.profile,
             )
         folder = self.setting("stamps_dir")
         self.facts.stamps = frozenset(os.listdir(folder)) if os.path.isdir(folder) else frozenset()
@@ -279,6 +287,13 @@ class Reader:
     def tables(self) -> None:
         """Ask nftables."""
         self.facts.tables = self.output("nft", "list", "tables").splitlines()
+
+    def apparmor(self) -> None:
+        """Ask the kernel about the profile of the containers."""
+        enabled = apparmor.enabled()
+        mode = apparmor.loaded().get(apparmor.PROFILE, "") if enabled else ""
+        file = os.path.isfile(apparmor.FILE)
+        self.facts.apparmor = status_facts.AppArmor(enabled, file, mode, tuple(apparmor.overrides()))
 
     def names(self) -> None:
         """Resolve a public name, and see whether the APIs can be reached."""
@@ -425,6 +440,14 @@ class Reader:
         image = re.search(r"^Image=(\S+)$", text_of(unit_file(name)), re.MULTILINE)
         missing = image and attempt("podman", "image", "exists", image[1], patience=self.left()).returncode == 1
         self.facts.why[name] = status_facts.Why(said[:300], health[:300], bool(missing))
+
+
+def label_of(pid: int) -> str:
+    """Return the label that a security module gives a process, empty if it has none or is gone."""
+    try:
+        return text_of(f"/proc/{pid}/attr/current")
+    except OSError:
+        return ""
 
 
 def resident(cgroup: str, root: str = "/sys/fs/cgroup", proc: str = "/proc") -> int:

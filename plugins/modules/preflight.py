@@ -157,7 +157,7 @@ from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.hotstack.os.plugins.module_utils import kvm, preflight, services, status_report
+from ansible_collections.hotstack.os.plugins.module_utils import apparmor, kvm, preflight, services, status_report
 
 UNITS = [
     "firewalld.service",
@@ -363,6 +363,7 @@ def read_tools(host: preflight.Host) -> None:
         host.podman = shown.split()[-1] if shown.split() else ""
         if fault:
             host.broken_tools["podman"] = fault
+    host.apparmor_without_parser = apparmor.enabled() and not installed(apparmor.PARSER)
     tools = {tool: command for tool, command in TOOLS.items() if installed(tool)}
     if installed("ovs-vsctl") and os.path.exists("/run/openvswitch/db.sock"):
         tools["Open vSwitch"] = ["ovs-vsctl", "--timeout=30", "list-br"]

@@ -10,6 +10,7 @@ from typing import Any
 from ansible_collections.hotstack.os.plugins.module_utils import status_checks, status_ties
 from ansible_collections.hotstack.os.plugins.module_utils.status_facts import (
     Agent,
+    AppArmor,
     Cells,
     Clock,
     Container,
@@ -70,7 +71,7 @@ DONE = Unit("loaded", "inactive", "dead")
 HEALTHY = Container("running", "healthy", 7, "image", "2025.2", "d1")
 GIB = 2**30
 # Facts that are None, not empty, as long as nothing was read.
-NONE = ("switch", "session", "guests", "virtualization", "cells", "clock")
+NONE = ("switch", "session", "guests", "virtualization", "cells", "clock", "apparmor")
 
 
 def unit_name(service: str) -> str:
@@ -115,6 +116,7 @@ def good() -> Facts:
         virtualization=Virtualization("kvm"),
         mounts={"host": Mount("/data", "shared:1"), "nova-compute": Mount("/data", "shared:1")},
         zones={"hot-ex": "hotstack-external", "hotstack-os": "hotstack-os"},
+        apparmor=AppArmor(),
         tables=["table inet hotstack_os"],
         names={"dns": "172.31.0.129", "hosts": "172.31.0.129"},
         entries={"public": True, "direct": True},

@@ -130,6 +130,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"broken_tools": {"Open vSwitch": "silence"}},
         "Open vSwitch: found silence; needed a working",
     ),
+    "AppArmor without its parser": (
+        {"apparmor_without_parser": True},
+        "AppArmor: found it enabled without apparmor_parser; needed the program that loads profiles. Install apparmor.",
+    ),
     "user of a person": (
         {"user": Account(1000, "users", "/home/hotstack", "/bin/bash"), "group_id": None},
         "User hotstack: found user id 1000, home /home/hotstack, group users, shell /bin/bash; needed a system user",

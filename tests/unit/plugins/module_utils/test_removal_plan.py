@@ -138,6 +138,20 @@ def test_who_manages_links_forgets_ours() -> None:
     assert lines == [*(f"file {path}" for path in files), "reload NetworkManager", "reload systemd-networkd"]
 
 
+@pytest.mark.parametrize("subject", [Subject(), ALL], ids=["uninstall", "clean"])
+def test_profile_is_unloaded_after_its_containers_and_before_its_files(subject: Subject) -> None:
+    paths = (
+        "/etc/apparmor.d/disable/hotstack-os",
+        "/etc/apparmor.d/hotstack-os",
+        "/var/cache/apparmor/a.0/hotstack-os",
+    )
+    assert said(subject, containers=("hotstack-os-keystone",), profile=True, paths=paths) == [
+        "container hotstack-os-keystone",
+        "AppArmor profile hotstack-os",
+        *(f"file {path}" for path in paths),
+    ]
+
+
 def test_images_stay_if_they_are_to() -> None:
     assert said(Subject(everything=True, images=False), images=("localhost/hotstack-os-nova:1",)) == []
 

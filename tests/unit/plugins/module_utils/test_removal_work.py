@@ -13,6 +13,7 @@ from unittest import mock
 import pytest
 
 from ansible_collections.hotstack.os.plugins.module_utils import (
+    apparmor,
     file_capabilities,
     removal_facts,
     removal_plan,
@@ -382,6 +383,12 @@ def test_capability_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_capabilities, "ensure", ensure)
     act(Removal("capability", "/usr/sbin/libvirtd", "cap_net_admin"))
     ensure.assert_called_once_with("/usr/sbin/libvirtd", "absent", ["cap_net_admin"], True, dry=False)
+
+
+def test_profile_is_unloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apparmor, "REMOVE", str(tmp_path / "remove"))
+    work.act([Removal("profile", "hotstack-os")])
+    assert (tmp_path / "remove").read_text() == "hotstack-os"
 
 
 def test_forwarding_ends() -> None:

@@ -5,13 +5,23 @@ from __future__ import annotations
 
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_deployment import GIB, SETTINGS, Break, assert_names, fails, field, good
 
 from ansible_collections.hotstack.os.plugins.module_utils import status_host
-from ansible_collections.hotstack.os.plugins.module_utils.status_facts import Clock, Disk, FileMode
+from ansible_collections.hotstack.os.plugins.module_utils.status_facts import (
+    AppArmor,
+    Clock,
+    Disk,
+    Facts,
+    FileMode,
+    Unit,
+    UnitFile,
+)
 
 # What is broken; the name of the line, a part of its cause, a part of its command.
 CASES: dict[str, tuple[Break, str, str, str]] = {
@@ -61,6 +71,7 @@ CASES: dict[str, tuple[Break, str, str, str]] = {
         *("earlier than the last run", "timedatectl"),
     ),
     "clock": (fails("clock"), "clock", "no answer", "timedatectl"),
+    "AppArmor": (fails("apparmor"), "AppArmor", "no answer", "aa-status"),
 }
 
 
@@ -95,3 +106,64 @@ def test_the_command_cures(tmp_path: Path, name: str, mode: int, cause: str, cur
     facts.modes = [FileMode(str(path), cured)]
     [line] = status_host.mode_lines(settings, facts)
     assert line.good
+
+
+ENFORCED = AppArmor(True, True, "enforce")
+
+
+def confined(state: AppArmor, **changes: Any) -> Facts:
+    """Return a deployment with this state of AppArmor, in which nova-compute alone is privileged."""
+    facts = good()
+    facts.apparmor = state
+    facts.unit_files = {name: UnitFile("d1", True, profile=True) for name in facts.unit_files}
+    facts.unit_files["nova-compute"] = UnitFile("d1", True)
+    facts.confined = frozenset(set(facts.containers) - {"nova-compute"})
+    return replace(facts, **changes)
+
+
+def test_apparmor_enforces_the_profile() -> None:
+    [line] = status_host.apparmor_lines(confined(ENFORCED))
+    assert (line.good, line.seen) == (True, "profile hotstack-os: enforce")
+
+
+def test_a_host_without_apparmor_has_no_line() -> None:
+    facts = confined(AppArmor(file=True), unit_files={"keystone": UnitFile("d1", True, profile=False)})
+    assert list(status_host.apparmor_lines(facts)) == []
+
+
+SITE = "ansible-playbook hotstack.os.site"
+PROFILE_CASES: dict[str, tuple[Facts, str, str]] = {
+    "switched off later": (confined(AppArmor(False, True)), "podman refuses to start", SITE),
+    "switched on later": (
+        *(confined(ENFORCED, unit_files={"keystone": UnitFile("d1", True, profile=False)}), "can't signal"),
+        SITE,
+    ),
+    "disabled by a link": (
+        *(confined(AppArmor(True, True, "", ("/etc/apparmor.d/disable/hotstack-os",))), "/etc/apparmor.d/disable"),
+        SITE,
+    ),
+    "complain mode": (confined(AppArmor(True, True, "complain")), "not enforced", SITE),
+    "no file": (confined(AppArmor(True, False, "enforce")), "/etc/apparmor.d/hotstack-os is missing", SITE),
+    "not loaded": (
+        *(confined(AppArmor(True, True)), "starts no container"),
+        "apparmor_parser --replace /etc/apparmor.d/hotstack-os",
+    ),
+    "not loaded at boot": (
+        *(confined(ENFORCED, units={"apparmor.service": Unit(enabled="disabled")}), "at boot"),
+        "systemctl enable apparmor.service",
+    ),
+    "unloaded for a while": (
+        *(
+            confined(ENFORCED, confined=frozenset({"dnsmasq", "haproxy", "keystone", "nova-api"})),
+            "without the profile",
+        ),
+        "systemctl restart hotstack-os-mariadb.service hotstack-os-ovn-northd.service hotstack-os-ovn-controller.service",
+    ),
+}
+
+
+@pytest.mark.parametrize(("facts", "cause", "command"), PROFILE_CASES.values(), ids=PROFILE_CASES)
+def test_what_is_wrong_with_the_profile(facts: Facts, cause: str, command: str) -> None:
+    [line] = status_host.apparmor_lines(facts)
+    assert cause in line.cause
+    assert line.command == command

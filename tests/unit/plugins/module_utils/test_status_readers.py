@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hotstack.os.plugins.module_utils import (
+    apparmor,
     container_plan,
     container_text,
     file_capabilities,
@@ -110,10 +111,17 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: dict[str, 
     (tmp_path / "credentials.json").write_text('{"admin_password": "right"}')
     labels = f"Label=hotstack-os.config.a.conf={status_facts.config_digest(0o640, 'a')}\n"
     labels += "Label=hotstack-os.config.b.conf=other\nLabel=hotstack-os.config.c.conf=gone\n"
-    unit = container_text.seal(f"Image=localhost/keystone:1\nLabel=hotstack-os.digest=@DIGEST@\n{labels}")[0]
+    option = f"NoNewPrivileges=true\nPodmanArgs={apparmor.OPTION}\n"
+    unit = container_text.seal(f"Image=localhost/keystone:1\n{option}Label=hotstack-os.digest=@DIGEST@\n{labels}")[0]
     (tmp_path / "hotstack-os-keystone.container").write_text(unit)
     monkeypatch.setattr(status_readers, "unit_file", lambda name: container_plan.unit_file(name, str(tmp_path)))
     monkeypatch.setattr(status_readers, "SYSTEM_ID_FILE", str(tmp_path / "system-id.conf"))
+    (tmp_path / "profiles").write_text("hotstack-os (enforce)\n")
+    (tmp_path / "enabled").write_text("Y\n")
+    monkeypatch.setattr(apparmor, "PARAMETER", str(tmp_path / "enabled"))
+    monkeypatch.setattr(apparmor, "FILE_SYSTEM", str(tmp_path))
+    monkeypatch.setattr(apparmor, "FILE", str(tmp_path / "profiles"))
+    monkeypatch.setattr(status_readers, "label_of", lambda pid: "crun//&hotstack-os (mixed)\n" if pid else "")
     monkeypatch.setattr(service_units, "Manager", FakeManager)
     monkeypatch.setattr(kvm, "fault", lambda user: f"none for {user}")
     monkeypatch.setattr(
@@ -197,6 +205,9 @@ def test_all_facts(reader: status_readers.Reader, tmp_path: Path) -> None:
     assert facts.unit_files["keystone"].changed == tuple(str(tmp_path / f"config/keystone/{x}.conf") for x in "bc")
     assert "db-sync" not in facts.unit_files
     assert facts.stamps == {"db-sync-d1"}
+    assert facts.unit_files["keystone"].profile is True
+    assert facts.apparmor == status_facts.AppArmor(True, True, "enforce")
+    assert facts.confined == {"nova-compute"}
     assert facts.setup == ["the address x"]
     assert facts.interfaces == {}
     assert facts.switch == status_facts.Switch(

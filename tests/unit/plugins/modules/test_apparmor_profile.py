@@ -114,6 +114,23 @@ def test_a_host_without_apparmor_stays_as_it_is(host: FakeHost, kind: str) -> No
     assert not host.file.exists()
 
 
+@pytest.mark.parametrize(
+    ("label", "confined"),
+    [
+        ("hotstack-os (enforce)\n", True),
+        ("crun//&hotstack-os (mixed)\n", True),
+        ("busybox//&hotstack-os (mixed)\0", True),
+        ("hotstack-os//&unconfined (enforce)\n", True),
+        ("containers-default-0.62.2//&crun (mixed)\n", False),
+        ("hotstack-os-other (enforce)\n", False),
+        ("unconfined\n", False),
+        ("", False),
+    ],
+)
+def test_labels(label: str, confined: bool) -> None:
+    assert apparmor.confines(label) is confined
+
+
 def test_the_kernels_list_of_profiles() -> None:
     assert apparmor.parse_profiles(LOADED) == {
         "snap.x": "complain",
