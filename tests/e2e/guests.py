@@ -20,6 +20,9 @@ SSH = (
     *("ssh", "-i", KEY, "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR"),
     *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
 )
+# What makes the guest image, in a folder that outlives lab hosts.
+IMAGES = "/var/cache/hotstack-os/guest-image"
+GUEST_IMAGE = ("/opt/hotstack-os/source/tools/guest-image", "--cache", IMAGES, "--output", f"{IMAGES}/guest.qcow2")
 PINGS_A_SECOND = 5
 SUMMARY = re.compile(r"(\d+) packets transmitted, (\d+) received")
 

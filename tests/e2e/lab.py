@@ -87,9 +87,10 @@ class Lab:
 
     def deploy(self, *options: str, check: bool = True, timeout: float = 2400, playbook: str = "site") -> Play:
         """Deploy as a user does, or run another playbook of ours, with further options of ansible-playbook."""
+        name = playbook if playbook.endswith(".yml") else f"hotstack.os.{playbook}"
         begin = time.monotonic()
         done = subprocess.run(
-            [TOOL, "deploy", f"--playbook=hotstack.os.{playbook}", *(["--", *options] if options else [])],
+            [TOOL, "deploy", f"--playbook={name}", *(["--", *options] if options else [])],
             check=False,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -6,10 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from guests import GUEST_IMAGE
 from lab import Lab
-
-IMAGES = "/var/cache/hotstack-os/guest-image"
-GUEST_IMAGE = ("/opt/hotstack-os/source/tools/guest-image", "--cache", IMAGES, "--output", f"{IMAGES}/guest.qcow2")
 
 # Another machine, which knows no way back into our networks.
 OUTSIDE = "198.51.100.6"

@@ -50,6 +50,7 @@ def build_parser() -> Parser:
     command.add_argument(
         "--machine", action="store_true", help="a virtual machine with Debian's own kernel, deployed from the container"
     )
+    command.add_argument("--images", default="", metavar="NAMES", help="container images for it (default: all)")
     command = add(
         "deploy",
         "Deploy the working tree in the lab host",
@@ -94,9 +95,11 @@ def journal(service: str | None, lines: int, *, follow: bool) -> list[str]:
     return [*command, "--follow"] if follow else [*command, "--no-pager"]
 
 
-def lab_host(where: paths.Paths, *, machine: bool) -> LabHost:
+def lab_host(where: paths.Paths, options: argparse.Namespace) -> LabHost:
     """Return the lab host of the kind that is asked for or, for one that is there, of the kind that it is."""
-    return VirtualLabHost(where) if machine or where.disks.exists() else LabHost(where)
+    if where.disks.exists() or getattr(options, "machine", False):
+        return VirtualLabHost(where, [name for name in getattr(options, "images", "").split(",") if name])
+    return LabHost(where)
 
 
 def dispatch(host: LabHost, options: argparse.Namespace, rest: list[str]) -> int:
@@ -135,7 +138,7 @@ def main(arguments: list[str]) -> int:
     try:
         if os.geteuid() != 0:
             raise LabError("It must run as root: it starts a privileged container.")
-        return dispatch(lab_host(paths.from_environment(), machine=getattr(options, "machine", False)), options, rest)
+        return dispatch(lab_host(paths.from_environment(), options), options, rest)
     except LabError as error:
         say(f"tools/lab: {error}")
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -26,7 +27,7 @@ PREFIX = "localhost/hotstack-os-"
 BOOT_SECONDS = 1200
 # Memory of the machine in MiB, and what is left to the one around it.
 MEMORY, SPARE = 9216, 3072
-# $1 is the directory of the kept system disk. The containers' disk holds what podman has here, so nothing must be loaded.
+# $1 is the directory of the kept system disk. The containers' disk holds what podman has here; nothing must be loaded.
 MAKE_DISKS = f"""
 truncate --size=30G {DISKS}/containers.img
 mke2fs -q -t ext4 -L containers -d /var/lib/containers {DISKS}/containers.img
@@ -43,12 +44,14 @@ SYSTEM_PARTS = (
 class VirtualLabHost(LabHost):
     """A virtual machine as lab host. The container of the lab switches it on, and is the controller that deploys it."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, names: list[str] | None = None) -> None:
         super().__init__(paths)
+        # The container images on new disks; all if none is named.
+        self.names = names or []
         self.volumes = [f"--volume={self.paths.disks}:{DISKS}"]
 
     def up(self) -> None:
-        """Make the machine run, whatever state it is in."""
+        """Make the machine run, whatever state it is in; new disks have the container images in them."""
         if self.state() and not self.paths.disks.exists():
             raise LabError(f"{self.paths.name} is a container lab; HOTSTACK_LAB_NAME names another one.")
         self.paths.disks.mkdir(parents=True, exist_ok=True)
@@ -57,7 +60,8 @@ class VirtualLabHost(LabHost):
             say(f"The machine of {self.paths.name} runs.")
             return
         deploy.install(self)
-        self.prepare_images()
+        if not (self.paths.disks / "system.img").exists():
+            self.prepare_images()
         self.switch_on(self.prepare_disks())
 
     def controller(self, *command: str, data: bytes | None = None, check: bool = True) -> str:
@@ -76,11 +80,14 @@ class VirtualLabHost(LabHost):
                 continue
             there = self.podman.output("exec", lab.name, "podman", "images", "--format={{.Repository}}:{{.Tag}}")
             here = self.controller("podman", "images", "--format={{.Repository}}:{{.Tag}}").split()
-            missing = [image for image in there.split() if image.startswith(PREFIX) and image not in here]
+            wanted = tuple(f"{PREFIX}{name}:" for name in self.names) or PREFIX
+            missing = [image for image in there.split() if image.startswith(wanted) and image not in here]
             if missing:
                 with self.phases.phase(f"copy {len(missing)} images from {lab.name}"):
                     self.copy_images(lab.name, missing)
-        command = super().exec_command(["ansible-playbook", "hotstack.os.build_images"], workdir=deploy.SOURCE)
+        variables = json.dumps({"images_names": self.names})
+        build = ["ansible-playbook", "hotstack.os.build_images", f"--extra-vars={variables}"]
+        command = super().exec_command(build, workdir=deploy.SOURCE)
         if subprocess.run(command, env=self.podman.env, stdout=sys.stderr, check=False).returncode:
             raise LabError("The container images could not be built; the output above says why.")
 
@@ -96,7 +103,7 @@ class VirtualLabHost(LabHost):
             )
 
     def prepare_disks(self) -> str:
-        """Make the machine's disks unless it has them; return the directory in the lab's container that has its kernel."""
+        """Make the machine's disks unless it has them; return the directory of its kernel in the lab's container."""
         given = [self.paths.given / name for name in ("ca.crt", "apt.conf", "pip.conf", "environment")]
         parts = [path.read_bytes() for path in (*SYSTEM_PARTS, *given)]
         system = f"{KEPT}/{images.digest(parts)}"

@@ -22,10 +22,14 @@ def lab(tmp_path: Path) -> paths.Paths:
 
 def test_kinds_of_lab_hosts(tmp_path: Path) -> None:
     where = lab(tmp_path)
-    assert type(cli.lab_host(where, machine=False)) is LabHost
-    assert type(cli.lab_host(where, machine=True)) is VirtualLabHost
+    parser = cli.build_parser()
+    plain, status = parser.parse_args(["up"]), parser.parse_args(["status"])
+    assert type(cli.lab_host(where, plain)) is LabHost
+    made = cli.lab_host(where, parser.parse_args(["up", "--machine", "--images=infra,ovn"]))
+    assert isinstance(made, VirtualLabHost)
+    assert made.names == ["infra", "ovn"]
     where.disks.mkdir(parents=True)
-    assert type(cli.lab_host(where, machine=False)) is VirtualLabHost
+    assert isinstance(cli.lab_host(where, status), VirtualLabHost)
 
 
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> VirtualLabHost:

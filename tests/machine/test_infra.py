@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The infrastructure with its real hardening, where the kernel enforces it."""
+
+from __future__ import annotations
+
+from lab import Lab, Play
+
+SERVICES = ("dnsmasq", "haproxy", "mariadb", "memcached", "rabbitmq")
+DENIED = 'journalctl --dmesg --no-pager --grep=apparmor=\\"DENIED\\" || true'
+
+
+def test_services_are_healthy(infra: Play, lab: Lab) -> None:
+    for service in SERVICES:
+        lab.wait(lambda name=service: lab.health(name) == "healthy", f"{service} is healthy", 300)
+
+
+def test_a_second_run_changes_nothing(infra: Play, lab: Lab) -> None:
+    play = lab.deploy(playbook="tests/machine/infra.yml")
+    assert play.changed == 0, play.changes
+
+
+def test_guests_would_run_by_kvm(infra: Play) -> None:
+    assert "KVM can't be used" not in infra.output
+
+
+def test_the_kernels_datapath_is_used(infra: Play, lab: Lab) -> None:
+    for bridge in ("hot-int", "hot-ex"):
+        assert lab.run("ovs-vsctl", "get", "Bridge", bridge, "datapath_type").strip() in ('""', "system")
+        assert lab.run("cat", f"/sys/class/net/{bridge}/mtu").strip() == "9216"
+
+
+def test_apparmor_denied_nothing(infra: Play, lab: Lab) -> None:
+    denied = [line for line in lab.shell(DENIED).splitlines() if "apparmor=" in line]
+    assert denied == []
