@@ -89,6 +89,15 @@ for server in 172.31.0.129 172.31.0.10; do
 done
 """
 
+# Names who sends it as the router for everything.
+ADVERT = """
+import socket, struct
+link = socket.if_nametoindex("t-guest")
+sender = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+sender.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0), ("ff02::1", 0, 0, link))
+"""
+
 # What breaks, and what the check then says.
 DAMAGE = {
     "ip link set hot-int down": "the interface hot-int, up",
@@ -181,7 +190,8 @@ def test_other_names_are_asked_where_the_host_asks(network: Lab) -> None:
         network.run(*start)
     try:
         for number, address in enumerate(UPSTREAMS.values()):
-            network.run("tee", "/etc/resolv.conf", data=f"nameserver {address}\n")
+            # The last of several quick changes counts.
+            network.shell(f"for last in 127.0.0.70 {address}; do echo nameserver $last >/etc/resolv.conf; done")
             dig = ("dig", "+short", "+time=1", "+tries=1", "@172.31.0.129", f"name{number}.example.org")
             asked = within(network, "guest")
             what = f"names come from {address}"
@@ -191,6 +201,14 @@ def test_other_names_are_asked_where_the_host_asks(network: Lab) -> None:
         network.run("systemctl", "stop", *UPSTREAMS)
     copy = "/var/lib/hotstack-os/runtime/resolv/resolv.conf"
     network.wait(lambda: network.run("cat", copy) == before, "ours asks as before", 20, 0.5)
+
+
+def test_a_guest_does_not_become_the_router_of_the_host(network: Lab) -> None:
+    network.shell("sysctl --quiet --write net.ipv6.conf.hot-ex.accept_ra=1")
+    network.run(*within(network, "guest"), "python3", "-c", ADVERT)
+    # What was sent before this has arrived once this is answered.
+    assert ask(network, "guest", KEYSTONE)[KEYSTONE].startswith("open")
+    assert network.run("ip", "-6", "route", "show", "default", "dev", "hot-ex") == ""
 
 
 def test_a_reload_of_firewalld_changes_nothing(network: Lab) -> None:

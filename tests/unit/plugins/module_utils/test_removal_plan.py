@@ -133,7 +133,7 @@ def test_everything_goes_and_the_data_is_last() -> None:
 
 
 def test_who_manages_links_forgets_ours() -> None:
-    files = ("/etc/NetworkManager/conf.d/90-hotstack-os.conf", "/etc/systemd/network/00-hotstack-os.network")
+    files = ("/etc/NetworkManager/conf.d/zz-hotstack-os.conf", "/etc/systemd/network/00-hotstack-os.network")
     lines = said(Subject(), paths=files)
     assert lines == [*(f"file {path}" for path in files), "reload NetworkManager", "reload systemd-networkd"]
 
