@@ -101,7 +101,7 @@ def apparmor_problem(state: AppArmor, facts: Facts) -> tuple[str, str]:
         (not state.enabled, "units name its profile, so podman refuses to start their containers", SITE),
         (
             False in profiles.values(),
-            "units lack its profile, so processes in containers can't signal each other",
+            "units lack its profile, so a container's processes can't signal each other",
             SITE,
         ),
         (link, f"{link} keeps the profile from being enforced after a boot", SITE),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,33 @@ def lab(full: bool) -> Lab:
     images = [] if full else ["--images=infra"]
     subprocess.run([TOOL, "up", "--machine", *images], check=True, stdin=subprocess.DEVNULL, timeout=2400)
     return Lab()
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    rc: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine, for tests that could run on another one too."""
+
+    lab: Lab
+
+    def run(self, command: str) -> Done:
+        """Run a shell command as root."""
+        done = self.lab.attempt("sh", "-c", command, timeout=1200)
+        return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def machine(infra: Play, lab: Lab) -> Machine:
+    """Return the machine with what the infrastructure needs."""
+    return Machine(lab)
 
 
 @pytest.fixture(scope="session")

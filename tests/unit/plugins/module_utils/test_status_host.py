@@ -153,11 +153,8 @@ PROFILE_CASES: dict[str, tuple[Facts, str, str]] = {
         "systemctl enable apparmor.service",
     ),
     "unloaded for a while": (
-        *(
-            confined(ENFORCED, confined=frozenset({"dnsmasq", "haproxy", "keystone", "nova-api"})),
-            "without the profile",
-        ),
-        "systemctl restart hotstack-os-mariadb.service hotstack-os-ovn-northd.service hotstack-os-ovn-controller.service",
+        confined(ENFORCED, confined=frozenset({"dnsmasq", "haproxy", "keystone", "nova-api", "ovn-northd"})),
+        *("without the profile", "systemctl restart hotstack-os-mariadb.service hotstack-os-ovn-controller.service"),
     ),
 }
 
