@@ -162,6 +162,7 @@ class Reader:
         self.patience = patience
         self.end = time.monotonic() + patience
         self.facts = Facts()
+        self.trial = (0, 0)
 
     def read(self, suspects: Callable[[Facts], Collection[str]]) -> Facts:
         """Find out all at once; of the services that are suspects, once they can be told, also why."""
@@ -185,6 +186,7 @@ class Reader:
             "modes": self.modes,
             "clock": self.clock,
         }
+        self.trial = kvm.begin(self.setting("user"))
         # The jobs give up by themselves, with a better word, a little earlier.
         jobs = Jobs(self.patience + 0.5)
         jobs.start(known)
@@ -373,12 +375,13 @@ class Reader:
         self.facts.guests = status_facts.parse_domains(self.output(*command, env={**os.environ, "LC_ALL": "C"}))
 
     def virtualization(self) -> None:
-        """Look at how Nova runs guests, and try KVM as the user who runs them."""
+        """Look at how Nova runs guests, and at what the trial of KVM found."""
+        fault = kvm.finish(*self.trial)
         path = os.path.join(self.setting("config_dir"), "nova-compute", "nova.conf")
         found = re.search(r"^virt_type = (\w+)$", text_of(path), re.MULTILINE)
         if not found:
             raise ReadError(f"{path} has no virt_type")
-        self.facts.virtualization = status_facts.Virtualization(found[1], kvm.fault(self.setting("user")))
+        self.facts.virtualization = status_facts.Virtualization(found[1], fault)
 
     # --- files and time
 

@@ -123,7 +123,8 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands: dict[str, 
     monkeypatch.setattr(apparmor, "FILE", str(tmp_path / "profiles"))
     monkeypatch.setattr(status_readers, "label_of", lambda pid: "crun//&hotstack-os (mixed)\n" if pid else "")
     monkeypatch.setattr(service_units, "Manager", FakeManager)
-    monkeypatch.setattr(kvm, "fault", lambda user: f"none for {user}")
+    monkeypatch.setattr(kvm, "begin", lambda user: (user, 7))
+    monkeypatch.setattr(kvm, "finish", lambda child, _pipe: f"none for {child}")
     monkeypatch.setattr(
         status_cloud, "ask_ovsdb", lambda *_: {"result": [{"rows": [{"name": "abc", "hostname": "n"}]}]}
     )
