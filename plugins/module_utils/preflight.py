@@ -236,7 +236,12 @@ def wanted_by(listener: Listener, wanted: Wanted) -> bool:
 def system_findings(host: Host, wanted: Wanted) -> Iterator[Finding]:
     """Yield what is wrong with the system as such."""
     if host.uid != 0:
-        yield Finding("User", f"user id {host.uid}", "root", "Run the playbook as root or with --become.")
+        yield Finding(
+            "User",
+            f"user id {host.uid}",
+            "root",
+            "Run it as root or with become, as the playbooks of the collection do.",
+        )
     if host.init != "systemd":
         yield Finding(
             "Init", f"{host.init} as process 1", "systemd", "Use a host or a container that boots with systemd."

@@ -61,9 +61,10 @@ class FactsError(Exception):
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command, whatever it returns; a tool that is not there fails too."""
+    """Run a command in English, whatever it returns; a tool that is not there fails too."""
+    env = {**os.environ, "LC_ALL": "C"}
     try:
-        return subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        return subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=env)
     except FileNotFoundError:
         return subprocess.CompletedProcess(command, ABSENT, "", f"{command[0]} is not installed")
 
@@ -450,6 +451,7 @@ def read(subject: Subject, record: Record) -> Host:
     listed = rows("podman", "ps", "--all", "--external", "--format", "json")
     ours, others, used = containers(subject, listed)
     host: dict[str, Any] = {
+        "node": os.uname().nodename,
         "units": our_units(),
         "containers": ours,
         "others": others,

@@ -146,7 +146,7 @@ def plan(subject: Subject, host: Host, record: Record) -> Plan:
     else:
         there = tops(host.paths, subject.data_dirs)
         kept += [f"data in {path}" for path in there]
-        kept += [f"it goes with `{cleaning(subject)}`"] if there else []
+        kept += [f"it goes with `{cleaning(subject, host.node)}`"] if there else []
     kept += [f"container {name}, which is not ours, with what it uses of ours" for name in host.others]
     return Plan(tuple(in_order(removals)), tuple(kept))
 

@@ -243,6 +243,7 @@ class Switch:
 class Host:
     """What of ours is on the host."""
 
+    node: str = ""  # its name, as `uname -n` prints it
     units: Mapping[str, Unit] = field(default_factory=dict)
     containers: tuple[str, ...] = ()
     others: tuple[str, ...] = ()  # containers of others that use our network or images
@@ -327,12 +328,12 @@ def stray(subject: Subject, disks: Mapping[str, Iterable[str]]) -> str:
     return ""
 
 
-def cleaning(subject: Subject) -> str:
-    """Return the command that removes everything, with what must be told if it is not the default.
+def cleaning(subject: Subject, node: str) -> str:
+    """Return the command that removes everything from the host of this name, with what must be told if it is not the default.
 
     The host comes last: a command that was broken into lines on its way is refused.
     """
     usual = (Subject.user, Subject.data_dirs[0], *(f"{subject.data_dirs[0]}/{name}" for name in BELOW))
     meant = zip(PLACES, (subject.user, *subject.data_dirs), usual)
     options = (f"-e {name}={value}" for name, value, default in meant if value != default)
-    return " ".join(("ansible-playbook hotstack.os.clean", *options, "-e clean_host=$(uname -n)"))
+    return " ".join(("ansible-playbook hotstack.os.clean", *options, f"-e clean_host={node}"))

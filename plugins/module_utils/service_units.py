@@ -93,7 +93,7 @@ class Manager:
     def wake(self) -> None:
         """Wait until a user's service manager has started, for as long as its unit allows.
 
-        Lingering starts it at boot, and in the background when it is enabled; a start of the same unit waits for that one.
+        Lingering starts it at boot, and in the background when it is enabled: a start of the unit waits for that one.
         """
         if self.user is not None:
             Manager(None).bring("start", self.unit)

@@ -83,7 +83,8 @@ def output(*command: str, patience: float, **options: Any) -> str:
 
 
 def attempt(*command: str, patience: float, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command, whatever it returns."""
+    """Run a command in English, whatever it returns."""
+    options = {"env": {**os.environ, "LC_ALL": "C"}, **options}
     try:
         return subprocess.run(
             command,
@@ -372,7 +373,7 @@ class Reader:
         """Ask the session libvirt."""
         socket_ = f"/run/user/{pwd.getpwnam(self.setting('user')).pw_uid}/libvirt/libvirt-sock"
         command = ("virsh", "--quiet", f"--connect=qemu:///session?socket={socket_}", "domstats", "--state")
-        self.facts.guests = status_facts.parse_domains(self.output(*command, env={**os.environ, "LC_ALL": "C"}))
+        self.facts.guests = status_facts.parse_domains(self.output(*command))
 
     def virtualization(self) -> None:
         """Look at how Nova runs guests, and at what the trial of KVM found."""

@@ -44,7 +44,8 @@ def test_services_go_and_guests_run_on(
 
     play = deployed.deploy(playbook="uninstall", timeout=600)
     print(f"uninstall: {play.seconds:.0f} s")
-    for line in (f"data in {DATA_DIR}", "it goes with `ansible-playbook hotstack.os.clean -e clean_host=$(uname -n)`"):
+    name = deployed.run("uname", "-n").strip()
+    for line in (f"data in {DATA_DIR}", f"it goes with `ansible-playbook hotstack.os.clean -e clean_host={name}`"):
         assert line in play.output
     assert deployed.shell(SYSTEM) == ""
     assert not deployed.containers()

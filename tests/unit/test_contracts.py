@@ -279,6 +279,12 @@ def test_roles_that_name_the_host_see_that_it_has_a_name(role: Path) -> None:
         assert first.get("ansible.builtin.assert", {}).get("that") == "hotstack_os_host_name | length > 0"
 
 
+def test_playbooks_work_for_an_ordinary_user() -> None:
+    """One that may use sudo, on the host or on another machine."""
+    plays = [(path.name, play) for path in (ROOT / "playbooks").glob("*.yml") for play in load(path)]
+    assert [name for name, play in plays if play.get("become") is not True] == []
+
+
 LINKS = {
     # A guest's TAP, both veths of metadata, Open vSwitch's.
     **dict.fromkeys(("tap1a2b3c4d-5e", "tap1a2b3c4d-50", "tap1a2b3c4d-51"), True),

@@ -430,3 +430,8 @@ def test_domains_and_containers_of_others(tmp_path: Path, monkeypatch: pytest.Mo
     assert facts.foreign(subject, ["b"]) == expected
     (tmp_path / "a/.local/share/containers/storage/overlay-containers/containers.json").write_text("[]")
     assert facts.foreign(subject, [])["container"] == ()
+
+
+def test_what_is_read_is_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert facts.run("sh", "-c", "echo $LC_ALL").stdout == "C\n"

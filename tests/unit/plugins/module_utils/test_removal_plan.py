@@ -572,10 +572,10 @@ def test_folder_that_was_made_in_one_that_was_there() -> None:
 def test_what_stays_of_services_that_go_is_said_with_the_command() -> None:
     subject = Subject(data_dirs=("/srv/a", "/srv/a/nova-instances", "/srv/a/nova-mnt", "/volumes"))
     command = "ansible-playbook hotstack.os.clean -e hotstack_os_data_dir=/srv/a -e hotstack_os_volumes_dir=/volumes"
-    last = f"it goes with `{command} -e clean_host=$(uname -n)`"
+    last = f"it goes with `{command} -e clean_host=cloud1`"
     paths = ("/srv/a", "/srv/a/nova-instances", "/volumes")
-    assert kept(subject, paths=paths) == ["data in /srv/a", "data in /volumes", last]
-    assert kept(subject, paths=("/srv/a/nova-instances",)) == ["data in /srv/a/nova-instances", last]
+    assert kept(subject, node="cloud1", paths=paths) == ["data in /srv/a", "data in /volumes", last]
+    assert kept(subject, node="cloud1", paths=("/srv/a/nova-instances",)) == ["data in /srv/a/nova-instances", last]
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,9 @@ def test_a_manager_is_reachable_when_it_has_started(
     assert Manager(None).reachable()
 
 
-def test_a_manager_is_waited_for(calls: list[tuple[list[str], dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manager_is_waited_for(
+    calls: list[tuple[list[str], dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One that starts already, as after enable-linger, too; one that can't start is an error."""
     Manager(None).wake()
     assert calls == []

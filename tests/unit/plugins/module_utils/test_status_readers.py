@@ -431,3 +431,8 @@ def test_facts_of_a_broken_host_can_be_judged(reader: status_readers.Reader, com
     report = status_checks.report(settings, reader.read(nobody))
     assert not report.well
     assert all(line.command for line in report.lines if not line.good)
+
+
+def test_what_is_read_is_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert status_readers.output("sh", "-c", "echo $LC_ALL", patience=9) == "C\n"
