@@ -12,7 +12,7 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.hotstack.os.plugins.module_utils import apparmor, credentials
+from ansible_collections.hotstack.os.plugins.module_utils import apparmor, credentials, time_factor
 from ansible_collections.hotstack.os.plugins.module_utils import container_spec as spec
 from ansible_collections.hotstack.os.plugins.module_utils import container_text as text
 
@@ -34,6 +34,7 @@ SETTINGS = (
     "hotstack_os_credential_names",
     "hotstack_os_credentials_given",
     "hotstack_os_credentials_renew",
+    "hotstack_os_time_factor",
 )
 
 Variables = dict[str, Any]
@@ -72,6 +73,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "stamps_dir": variables["hotstack_os_stamps_dir"],
             "needs": {name: line.get("needs", []) for name, line in variables["hotstack_os_services"].items()},
             "containers": [],
+            "time_factor": self._time_factor(variables["hotstack_os_time_factor"]),
             "secrets": secrets,
         }
         if arguments["state"] == "absent":
@@ -90,6 +92,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if arguments["state"] == "present":
             variables["hotstack_os_credentials"] = self._credentials(variables, secrets)
             variables["apparmor_option"] = self._apparmor_option()
+            variables["hotstack_os_time_factor"] = texts["time_factor"]
             texts["containers"] = [self._container(definition, variables) for definition in definitions]
         return texts
 
@@ -115,6 +118,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             except AnsibleError:
                 if name in SETTINGS:
                     raise
+
+    def _time_factor(self, setting: Any) -> int:
+        """Return what timeouts are multiplied with on the target host; 1 if it has not been measured yet."""
+        known = None
+        if str(setting) == time_factor.AUTO:
+            known = time_factor.parse(self._low_level_execute_command(f"cat {time_factor.FILE} || true")["stdout"])
+        return time_factor.decide(str(setting), known, lambda: 1).factor
 
     def _credentials(self, variables: Variables, secrets: list[str]) -> Variables:
         """Return the secrets of the target host by name; those to be hidden are added to `secrets`."""
@@ -199,6 +209,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 {"path": each["path"], "mode": int(each["mode"], 8), "uid": owner, "gid": owner}
                 for each in definition["directories"]
             ],
-            "start_timeout": definition["start_timeout"],
+            "start_timeout": definition["start_timeout"] * variables["hotstack_os_time_factor"],
             "stamp": stamp and stamp + digest,
         }

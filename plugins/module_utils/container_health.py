@@ -8,7 +8,7 @@ from dataclasses import dataclass
 # A start that ended this often will not succeed by waiting; systemd goes on trying all the same.
 RESTARTS_ALLOWED = 3
 
-# For so long nothing may happen while all that is left waits for something else.
+# For so many seconds, times the host's time factor, nothing may happen while all that is left waits for something else.
 STANDSTILL = 60.0
 
 PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "Result", "NRestarts", "Job", "ExecMainStatus")

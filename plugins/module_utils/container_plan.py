@@ -52,7 +52,7 @@ class Wanted:
     config: tuple[File, ...] = ()
     directories: tuple[Directory, ...] = ()
     needs: tuple[str, ...] = ()
-    start_timeout: int = 300
+    start_timeout: int = 300  # seconds on this host
     stamp: str | None = None  # the mark that this very one-shot is done; only one-shots have one
 
 

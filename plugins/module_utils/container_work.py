@@ -40,6 +40,7 @@ class Job:
     unit_dir: str = UNIT_DIRECTORY
     needs: dict[str, list[str]] = field(default_factory=dict)  # of every service on the map
     secrets: tuple[str, ...] = ()
+    time_factor: int = 1
 
     @staticmethod
     def parse(texts: str) -> Job:
@@ -67,6 +68,7 @@ class Job:
             unit_dir=unit_dir,
             needs=data["needs"],
             secrets=tuple(data["secrets"]),
+            time_factor=data["time_factor"],
         )
 
 
@@ -160,11 +162,12 @@ def wait(
     watches = {
         name: Watch(
             name,
-            timeout=wanted[name].start_timeout if name in wanted else 300,
+            timeout=wanted[name].start_timeout if name in wanted else 300 * job.time_factor,
             one_shot=name in wanted and wanted[name].stamp is not None,
         )
         for name in reversed(closure(names, job.needs))
     }
+    standstill = STANDSTILL * job.time_factor
     left, last_move = set(names), clock()
     answered = last_move
     seen: dict[str, Any] = {}
@@ -173,7 +176,7 @@ def wait(
             units = host.show_units(run, watches)
         except host.HostError:
             # It may start anew, such as after an update of itself.
-            if clock() - answered > STANDSTILL:
+            if clock() - answered > standstill:
                 raise
             sleep(POLL)
             continue
@@ -191,8 +194,8 @@ def wait(
             elif verdict:
                 raise host.HostError(failure(job, run, name, verdict))
         moving = any(unit.get("ActiveState") in ("activating", "deactivating") for unit in units.values())
-        if left and not moving and now - last_move > STANDSTILL:
-            reason = f"because it waits for something that does not start ({STANDSTILL:.0f} s)"
+        if left and not moving and now - last_move > standstill:
+            reason = f"because it waits for something that does not start ({standstill:.0f} s)"
             raise host.HostError(failure(job, run, min(left), reason))
         if left:
             sleep(POLL)

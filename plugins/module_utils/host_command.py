@@ -22,6 +22,7 @@ from . import (
     status_report,
     status_services,
     status_text,
+    time_factor,
 )
 
 SETTINGS = status_report.DEPLOYMENT
@@ -66,7 +67,13 @@ def look(path: str, patience: float) -> tuple[dict[str, Any], status_report.Repo
     if os.geteuid() != 0:
         raise HostCommandError("Only root can tell: run it with sudo.")
     settings, written = read_settings(path)
-    return settings, find_out(settings, written, patience)
+    known = time_factor.remembered() or time_factor.TimeFactor()
+    report = find_out(settings, written, patience * known.factor)
+    if known.factor != 1:
+        origin = "as measured" if known.measured else "as set"
+        seen = f"all timeouts are {known.factor} times longer, {origin}"
+        report.lines.append(status_report.Line(status_report.HOST, "time factor", seen))
+    return settings, report
 
 
 def status(path: str, patience: float) -> tuple[list[str], list[str], dict[str, Any]]:
@@ -81,7 +88,7 @@ def diagnose(path: str, patience: float, folder: str) -> tuple[str, list[str]]:
     """Write an archive; return its path, and the causes that are its first page."""
     settings, report = look(path, patience)
     try:
-        archive = diagnosis_archive.Diagnosis(settings, report, COLLECTING).write(folder)
+        archive = diagnosis_archive.Diagnosis(settings, report, COLLECTING * time_factor.current()).write(folder)
     except diagnosis_archive.DiagnosisError as error:
         raise HostCommandError(str(error)) from None
     return archive, problems(settings, report)
@@ -103,7 +110,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     collected.add_argument("--folder", default=FOLDER, help="where to write it (%(default)s)")
     for command in (shown, collected):
         command.add_argument("--settings", default=SETTINGS, help="the file of what was deployed (%(default)s)")
-        command.add_argument("--patience", type=float, default=PATIENCE, help="seconds for each answer (%(default)s)")
+        command.add_argument(
+            "--patience",
+            type=float,
+            default=PATIENCE,
+            help="seconds for each answer, times the time factor (%(default)s)",
+        )
     return parser.parse_args(arguments)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.hotstack.os.plugins.module_utils import image_builds as decide
+from ansible_collections.hotstack.os.plugins.module_utils import time_factor
 from ansible_collections.hotstack.os.plugins.module_utils.files import make_folders
 
 # A registry that does not answer must not hold up a host that can do without one.
@@ -169,7 +170,7 @@ class Builder:
         """Return what the base image is made from: an image of a registry, or one of the distribution's packages."""
         base = self.parameters["base"]
         if base["source"] in ("registry", "auto"):
-            seconds = PROBE_SECONDS if base["source"] == "auto" else PULL_SECONDS
+            seconds = PROBE_SECONDS if base["source"] == "auto" else PULL_SECONDS * time_factor.current()
             self.tell(f"{image['name']}: pulling {base['image']}")
             try:
                 pulled = subprocess.run(

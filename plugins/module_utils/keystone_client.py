@@ -9,6 +9,7 @@ import time
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from ansible_collections.hotstack.os.plugins.module_utils import time_factor
 from ansible_collections.hotstack.os.plugins.module_utils.identity import Name, State, Step, Thing
 
 # The name of a kind in a path; in a body it is the kind itself.
@@ -44,7 +45,7 @@ class KeystoneClient:
         if url.scheme not in ("http", "https") or not url.hostname:
             raise KeystoneError(f"'{auth_url}' is not a URL of http or https.")
         kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(url.hostname, url.port, timeout=60)
+        self._connection = kind(url.hostname, url.port, timeout=60 * time_factor.current())
         self._url, self._path = auth_url, url.path.rstrip("/")
         self._deadline = time.monotonic() + patience
         self._token = ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Callable, Optional
 
+from ansible_collections.hotstack.os.plugins.module_utils import time_factor
 from ansible_collections.hotstack.os.plugins.module_utils.cloud_settings import WHO
 from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import BELOW, DATA_NAMES
 from ansible_collections.hotstack.os.plugins.module_utils.services import service_problems
@@ -157,6 +158,11 @@ def ratio(value: float) -> str | None:
     return None if 0 < value <= 1000 else "a number above 0 and at most 1000"
 
 
+def time_limits(value: str) -> str | None:
+    """Allow what timeouts may be multiplied with."""
+    return None if time_factor.is_setting(value) else "auto or a whole number from 1 to 100"
+
+
 def matching(pattern: str, allowed: str) -> Rule:
     """Allow what fits the pattern from its beginning to its end."""
     return lambda value: None if re.fullmatch(pattern, value) else allowed
@@ -272,6 +278,7 @@ RULES: dict[str, Rule] = {
     "hotstack_os_provider_network": network(16, 29),
     "hotstack_os_python_index": url,
     "hotstack_os_region": matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "1 to 64 letters, digits or . _ -"),
+    "hotstack_os_time_factor": time_limits,
     "hotstack_os_user": matching(
         r"(?!root$)[a-z_][a-z0-9_-]{0,30}", "a user name other than root: at most 31 lower-case letters, digits or _ -"
     ),

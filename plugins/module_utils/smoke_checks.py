@@ -30,6 +30,9 @@ DEAD_ENDS = (
     "(initramfs)",
 )
 
+# Settings in seconds, which a slow host has multiplied.
+TIMEOUTS = ("stack_timeout", "boot_timeout", "check_timeout", "delete_timeout")
+
 
 class SmokeError(Exception):
     """What keeps the test from going on: what was expected, what was seen, and where to look."""
@@ -74,7 +77,7 @@ def problems(wanted: Mapping[str, Any]) -> list[str]:
         )
     if wanted["ssh_user"] and not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", wanted["ssh_user"]):
         found.append(f"smoke_test_ssh_user is '{wanted['ssh_user']}', but must be the name of a user, such as cirros.")
-    for name in ("stack_timeout", "boot_timeout", "check_timeout", "delete_timeout"):
+    for name in TIMEOUTS:
         if wanted[name] < 1:
             found.append(f"smoke_test_{name} is {wanted[name]}, but must be at least 1 second.")
     try:

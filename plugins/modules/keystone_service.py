@@ -37,7 +37,7 @@ options:
     type: str
     default: admin
   timeout:
-    description: The seconds for which a Keystone that does not answer is tried again.
+    description: The seconds for which a Keystone that does not answer is tried again, times the host's time factor.
     type: int
     default: 60
   region:
@@ -181,7 +181,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.hotstack.os.plugins.module_utils import identity, keystone_client
+from ansible_collections.hotstack.os.plugins.module_utils import identity, keystone_client, time_factor
 from ansible_collections.hotstack.os.plugins.module_utils.credentials import CredentialsError
 from ansible_collections.hotstack.os.plugins.module_utils.credentials_file import read_credential
 
@@ -251,7 +251,9 @@ def register(
     params: dict[str, Any], check_mode: bool, passwords: dict[str, str], wanted: list[identity.Thing]
 ) -> tuple[identity.State, list[identity.Step]]:
     """Read, decide, act; return what was there and what was done."""
-    client = keystone_client.KeystoneClient(params["auth_url"], 0 if check_mode else params["timeout"])
+    client = keystone_client.KeystoneClient(
+        params["auth_url"], 0 if check_mode else params["timeout"] * time_factor.current()
+    )
     client.authenticate(params["user"], passwords[params["password_credential"]], params["project"])
     state = keystone_client.read_state(client, wanted)
     steps = identity.plan(wanted, state)

@@ -71,6 +71,7 @@ from ansible_collections.hotstack.os.plugins.module_utils import (
     credentials_file,
     password_hashes,
     service_databases,
+    time_factor,
 )
 
 
@@ -82,7 +83,9 @@ def execute(container: str, sql: str) -> str:
     """Return MariaDB's answer as tab-separated rows."""
     command = ["podman", "exec", "--interactive", container, "mariadb", "--batch", "--skip-column-names"]
     try:
-        result = subprocess.run(command, input=sql, capture_output=True, text=True, timeout=60, check=False)
+        result = subprocess.run(
+            command, input=sql, capture_output=True, text=True, timeout=60 * time_factor.current(), check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DatabaseError(f"The container {container} can't be asked: {error}") from None
     if result.returncode != 0:

@@ -165,7 +165,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.hotstack.os.plugins.module_utils import background, smoke_checks, smoke_cloud
+from ansible_collections.hotstack.os.plugins.module_utils import background, smoke_checks, smoke_cloud, time_factor
 from ansible_collections.hotstack.os.plugins.module_utils.cloud_program import (
     CloudProgram,
     CloudProgramError,
@@ -215,6 +215,7 @@ def capacity(instances_dir: str) -> dict[str, int]:
 
 def test(params: dict[str, Any], sources: dict[str, str], tell: background.Tell) -> dict[str, Any]:
     """Test, and leave no key behind that is not wanted any more."""
+    params = {**params, **{name: params[name] * time_factor.current() for name in smoke_checks.TIMEOUTS}}
     folder = tempfile.mkdtemp(prefix="hotstack-os-smoke-test-")
     kept = False
     try:

@@ -21,7 +21,9 @@ STORE = f"{NODE}/msg_stores/vhosts/628WB79CIFDYO9LJI6DKMI09L"
         pytest.param([".erlang.cookie"], False, id="killed at its cookie"),
         pytest.param([f"{NODE}/coordination/rabbit@localhost/RABBITX/config"], False, id="killed at its Raft store"),
         pytest.param([f"{NODE}/schema.DAT", f"{STORE}/.vhost"], False, id="killed at its virtual host"),
-        pytest.param([f"{NODE}/schema.DAT", f"{STORE}/msg_store_persistent/7.rdq"], True, id="a deployment without marker"),
+        pytest.param(
+            [f"{NODE}/schema.DAT", f"{STORE}/msg_store_persistent/7.rdq"], True, id="a deployment without marker"
+        ),
         pytest.param([".completed", "khepri/other"], True, id="a marker, whatever else is there"),
     ],
 )

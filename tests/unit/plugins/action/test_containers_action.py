@@ -18,7 +18,7 @@ from jinja2 import Environment
 
 from ansible_collections.hotstack.os.plugins.action import containers
 from ansible_collections.hotstack.os.plugins.filter import systemd
-from ansible_collections.hotstack.os.plugins.module_utils import apparmor
+from ansible_collections.hotstack.os.plugins.module_utils import apparmor, time_factor
 
 try:
     from ansible.template import trust_as_template
@@ -101,6 +101,7 @@ def settings() -> dict[str, Any]:
         "hotstack_os_provider_address": "172.31.0.129",
         "hotstack_os_region": "RegionOne",
         "hotstack_os_debug": False,
+        "hotstack_os_time_factor": "1",
         "hotstack_os_broken": trust_as_template("{{ nothing_of_the_kind }}"),
         "web_knob": trust_as_template("{{ hotstack_os_region | lower }}"),
     }
@@ -112,11 +113,14 @@ class FakeAction(containers.ActionModule):
     credentials: str = ""
     status = 0
     apparmor = False
+    remembered = ""
     sent: dict[str, Any] | None = None
 
     def _low_level_execute_command(self, cmd: str, **_: Any) -> dict[str, Any]:
         if cmd == apparmor.TEST:
             return {"rc": 0 if self.apparmor else 1, "stdout": "", "stderr": ""}
+        if time_factor.FILE in cmd:
+            return {"rc": 0, "stdout": self.remembered, "stderr": ""}
         assert "/srv/credentials.json" in cmd
         return {"rc": self.status, "stdout": self.credentials, "stderr": "Permission denied\n"}
 
@@ -155,6 +159,7 @@ def act(
     credentials: str | None = None,
     check_mode: bool = False,
     status: int = 0,
+    remembered: str = "",
     **arguments: Any,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Run the action; return its result and the texts that it sent."""
@@ -172,7 +177,7 @@ def act(
     action = FakeAction(task, connection, PlayContext(), loader, templar, None)
     if credentials is None:
         credentials = json.dumps(dict.fromkeys(settings()["hotstack_os_credential_names"], SECRET))
-    action.credentials, action.status = credentials, status
+    action.credentials, action.status, action.remembered = credentials, status, remembered
     result = action.run(task_vars=variables)
     return result, json.loads(action.sent["texts"]) if action.sent else {}
 
@@ -259,6 +264,41 @@ def test_the_profile_of_apparmor_only_where_it_is_enabled(role: Path, monkeypatc
         True,
     ]
     assert not any("apparmor" in text["unit"] for text in without["containers"])
+
+
+LIMITS = {
+    "HealthStartupInterval": "1s",
+    "HealthStartupTimeout": "10s",
+    "HealthInterval": "30s",
+    "HealthTimeout": "15s",
+    "StopTimeout": "7",
+    "TimeoutStartSec": "60",
+    "TimeoutStopSec": "22",
+}
+
+
+@pytest.mark.parametrize(
+    ("setting", "remembered", "factor"),
+    [
+        pytest.param("auto", "", 1, id="not measured yet"),
+        pytest.param("auto", '{"factor": 1, "measured": true}', 1, id="an ordinary machine"),
+        pytest.param("auto", '{"factor": 8, "measured": true}', 8, id="a slow machine"),
+        pytest.param(3, '{"factor": 8, "measured": true}', 3, id="set"),
+    ],
+)
+def test_time_limits_follow_the_host(role: Path, setting: Any, remembered: str, factor: int) -> None:
+    variables = {**settings(), "hotstack_os_time_factor": setting}
+    _result, texts = act(role, variables, remembered=remembered, containers=[WEB])
+    web = texts["containers"][0]
+    unit = dict(line.split("=", 1) for line in web["unit"].splitlines() if "=" in line)
+    for key, value in LIMITS.items():
+        number = value.rstrip("s")
+        assert unit[key] == value.replace(number, str(int(number) * factor))
+    assert (texts["time_factor"], web["start_timeout"]) == (factor, 60 * factor)
+    assert (f"Environment=HOTSTACK_OS_TIME_FACTOR={factor}" in web["unit"]) == (factor != 1)
+    (config,) = web["config"]
+    assert ("rpc_response_timeout" in config["content"]) == (factor != 1)
+    assert f"\ntimeout = {120 * factor}\n" in config["content"]
 
 
 def test_a_template_that_roles_share(role: Path) -> None:

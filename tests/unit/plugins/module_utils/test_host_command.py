@@ -22,6 +22,7 @@ from ansible_collections.hotstack.os.plugins.module_utils import (
     status_facts,
     status_readers,
     status_ties,
+    time_factor,
 )
 from ansible_collections.hotstack.os.plugins.module_utils.status_report import Line, Report
 
@@ -47,6 +48,38 @@ def test_status(
     assert ("next: timedatectl" in capsys.readouterr().out) == (state == "bad")
     assert host_command.main(["status", "--json", "--settings", settings]) == exit_status
     assert json.loads(capsys.readouterr().out)["well"] == (state == "well")
+
+
+@pytest.mark.parametrize(
+    ("known", "factor", "shown"),
+    [
+        pytest.param(None, 1, "", id="not measured"),
+        pytest.param(time_factor.TimeFactor(1), 1, "", id="an ordinary machine"),
+        pytest.param(time_factor.TimeFactor(8), 8, "all timeouts are 8 times longer, as measured", id="a slow machine"),
+        pytest.param(time_factor.TimeFactor(3, False), 3, "all timeouts are 3 times longer, as set", id="set"),
+    ],
+)
+def test_a_slow_host_is_given_time_and_said(
+    settings: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    known: time_factor.TimeFactor | None,
+    factor: int,
+    shown: str,
+) -> None:
+    given: list[float] = []
+
+    def find_out(_settings: Any, _written: float, patience: float) -> Report:
+        given.append(patience)
+        return Report([], [LINES["well"]])
+
+    monkeypatch.setattr(time_factor, "remembered", lambda: known)
+    monkeypatch.setattr(host_command, "find_out", find_out)
+    assert host_command.main(["status", "--settings", settings, "--patience", "2"]) == 0
+    assert given == [2 * factor]
+    printed = capsys.readouterr().out
+    assert ("time factor" in printed) == bool(shown)
+    assert shown in printed
 
 
 @pytest.mark.parametrize(("text", "said"), [(None, "nothing was deployed here"), ("{", "is no JSON")])

@@ -231,6 +231,8 @@ BAD_LAYERS: dict[str, tuple[str, Any, str]] = {
     "consoles with more rules": ("ovs_network_console_ports", "5900-6899 accept", "from 5900 to 65535"),
     "consoles with a line break": ("ovs_network_console_ports", "5900\n", "'5900?', but must be"),
     "consoles as a list": ("ovs_network_console_ports", [5900], "a text"),
+    "time factor of nothing": ("hotstack_os_time_factor", 0, "auto or a whole number from 1 to 100"),
+    "time factor in parts": ("hotstack_os_time_factor", 1.5, "auto or a whole number from 1 to 100"),
     "unknown virtualization": ("hotstack_os_virt_type", "xen", "one of auto, kvm, qemu"),
 }
 

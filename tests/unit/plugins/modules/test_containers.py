@@ -152,6 +152,7 @@ def params(root: Path, *items: Any, state: str = "present", names: list[str] | N
         "needs": {"web": ["step"], "step": ["base"]},
         "containers": list(items),
         "secrets": [SECRET],
+        "time_factor": 2,
     }
     return {
         "texts": json.dumps(texts),
@@ -288,7 +289,7 @@ def test_a_systemd_that_does_not_answer_for_a_moment_is_asked_again(
     tmp_path: Path, fake: FakeHost, monkeypatch: pytest.MonkeyPatch, looks: int
 ) -> None:
     seconds = iter(range(10_000))
-    monkeypatch.setattr(work, "STANDSTILL", 60)
+    monkeypatch.setattr(work, "STANDSTILL", 30)
     wait = work.wait
     clock: dict[str, Any] = {"clock": lambda: float(next(seconds)), "sleep": lambda _seconds: None}
     monkeypatch.setattr(work, "wait", lambda *given: wait(*given, **clock))
