@@ -98,7 +98,7 @@ EVERY_DAY = {"lint", "unit", "galaxy", "sanity", "lab", "molecule-engine", "e2e"
         ([], True, {*EVERY_DAY, "molecule-units", "molecule-default", "molecule-identity", "faults"}),
         (["e2e"], False, {"lab", "e2e", "lab-down"}),
         (["machine"], False, {"lab", "lab-down", "machine", "machine-down"}),
-        (["machine-full"], False, {"lab", "lab-down", "machine-full", "machine-down"}),
+        (["machine-full"], False, {"machine-full", "machine-down"}),
         (["lab-down"], False, {"lab-down"}),
     ],
 )
