@@ -35,6 +35,16 @@ OTHER_UNITS = {
     "host": (f"{PREFIX}infra-setup.service", f"{PREFIX}libvirtd-ready.service", f"{PREFIX}libvirtd-capability.service"),
     "firewall": ("firewalld.service", "nftables.service"),
 }
+# What a deployment relies on where it is: modules of the kernel, files of firmware, units of the distribution.
+KERNEL_MODULES = ("openvswitch", "geneve", "8021q", "tun", "vhost_net", "kvm", "kvm_intel", "kvm_amd", "nf_conntrack")
+FIRMWARE = ("/usr/share/OVMF", "/usr/share/edk2/ovmf", "/usr/share/qemu/firmware", "/usr/share/seabios")
+UNIT_STATE = ("Id", "LoadState", "ActiveState", "UnitFileState", "FragmentPath")
+SERVICES = (
+    *("NetworkManager.service", "systemd-networkd.service", "systemd-resolved.service", "systemd-oomd.service"),
+    *("firewalld.service", "nftables.service", "apparmor.service", "systemd-udevd.service", "systemd-logind.service"),
+    *("openvswitch-switch.service", "openvswitch.service", "ovs-vswitchd.service", "ovsdb-server.service"),
+    *("libvirtd.service", "virtqemud.service", "virtlogd.service", "docker.service", "podman.socket"),
+)
 # Lists that the APIs give to the administrator: the service's type in the catalogue, and the path.
 LISTS = {
     "compute-services": ("compute", "/os-services"),
@@ -136,6 +146,29 @@ def host_items(settings: Settings) -> list[Item]:
     data = settings["hotstack_os_data_dir"]
     listing = ("-printf", r"%M %u:%g %s %TY-%Tm-%Td %TH:%TM %p -> %l\n")
     return [
+        *machine_items(),
+        shell("host/data.txt", "find", data, "-xdev", "-maxdepth", "3", *listing),
+        shell("host/deployment.txt", "ls", "-lR", "/etc/hotstack-os", "/usr/local/libexec", "/usr/local/sbin"),
+        Item("host/deployment.json", path=DEPLOYMENT),
+        Item("host/created.json", path=settings["hotstack_os_record_file"]),
+    ]
+
+
+def before() -> list[Item]:
+    """Return what is collected of a host that has no deployment: all that one would rely on."""
+    return [
+        *machine_items(),
+        *link_items(),
+        shell("systemd/failed.txt", "systemctl", "--failed", "--no-pager"),
+        shell("podman/networks.txt", "podman", "network", "ls"),
+        shell("podman/info.txt", "podman", "info"),
+        journal("kernel", "--dmesg"),
+    ]
+
+
+def machine_items() -> list[Item]:
+    """Return what is collected of the machine and its system, whatever is deployed there."""
+    return [
         Item("host/os-release", path="/etc/os-release"),
         shell("host/kernel.txt", "uname", "--all"),
         shell("host/uptime.txt", "uptime"),
@@ -149,10 +182,12 @@ def host_items(settings: Settings) -> list[Item]:
         shell("host/modules.txt", "lsmod"),
         Item("host/apparmor-profile", path=apparmor.FILE),
         Item("host/apparmor-profiles.txt", path=f"{apparmor.FILE_SYSTEM}/profiles"),
-        shell("host/data.txt", "find", data, "-xdev", "-maxdepth", "3", *listing),
-        shell("host/deployment.txt", "ls", "-lR", "/etc/hotstack-os", "/usr/local/libexec", "/usr/local/sbin"),
-        Item("host/deployment.json", path=DEPLOYMENT),
-        Item("host/created.json", path=settings["hotstack_os_record_file"]),
+        *(shell(f"host/module-{name}.txt", "modinfo", name) for name in KERNEL_MODULES),
+        shell("host/devices.txt", "ls", "-l", "/dev/kvm", "/dev/vhost-net", "/dev/net/tun"),
+        shell("host/firmware.txt", "ls", "-lL", *FIRMWARE),
+        Item("host/cgroup.controllers", path="/sys/fs/cgroup/cgroup.controllers"),
+        shell("host/lsm.txt", "head", "/sys/kernel/security/lsm", "/sys/fs/selinux/enforce"),
+        shell("host/services.txt", "systemctl", "show", f"--property={','.join(UNIT_STATE)}", *SERVICES),
         shell("versions/podman.txt", "podman", "version"),
         shell("versions/systemd.txt", "systemctl", "--version"),
         shell("versions/openvswitch.txt", "ovs-vsctl", "--version"),
@@ -167,12 +202,28 @@ def host_items(settings: Settings) -> list[Item]:
 def network_items(settings: Settings) -> list[Item]:
     """Return what is collected of networks and rules."""
     return [
+        *link_items(),
+        shell("network/setup.txt", f"/usr/local/libexec/{PREFIX}infra-setup", "check"),
+        shell("ovs/flows.txt", "ovs-ofctl", "dump-flows", settings["hotstack_os_integration_bridge"]),
+        in_container("ovn/north.txt", "ovn-northd", "ovn-nbctl", "--timeout=5", "show"),
+        in_container("ovn/south.txt", "ovn-northd", "ovn-sbctl", "--timeout=5", "show"),
+        in_container("ovn/chassis.txt", "ovn-northd", "ovn-sbctl", "--timeout=5", "list", "Chassis"),
+        in_container("ovn/nat.txt", "ovn-northd", "ovn-nbctl", "--timeout=5", "list", "NAT"),
+    ]
+
+
+def link_items() -> list[Item]:
+    """Return what is collected of the host's links, rules and switch, whatever is deployed there."""
+    return [
         shell("network/addresses.txt", "ip", "-details", "address"),
         shell("network/routes.txt", "ip", "route", "show", "table", "all"),
+        shell("network/routes-ipv6.txt", "ip", "-6", "route", "show", "table", "all"),
         shell("network/policies.txt", "ip", "rule"),
         shell("network/sockets.txt", "ss", "--numeric", "--tcp", "--udp", "--all", "--processes"),
-        shell("network/setup.txt", f"/usr/local/libexec/{PREFIX}infra-setup", "check"),
+        shell("network/NetworkManager.txt", "nmcli", "--fields=DEVICE,TYPE,STATE", "device"),
+        shell("network/networkd.txt", "networkctl", "--no-pager", "list"),
         Item("network/hosts", path="/etc/hosts"),
+        shell("network/resolver.txt", "ls", "-l", "/etc/resolv.conf"),
         Item("network/resolv.conf", path="/etc/resolv.conf"),
         shell("firewall/nftables.txt", "nft", "list", "ruleset"),
         shell("firewall/zones.txt", "firewall-cmd", "--list-all-zones"),
@@ -180,13 +231,8 @@ def network_items(settings: Settings) -> list[Item]:
         shell("ovs/show.txt", "ovs-vsctl", "--timeout=5", "show"),
         shell("ovs/switch.txt", "ovs-vsctl", "--timeout=5", "list", "Open_vSwitch"),
         shell("ovs/interfaces.txt", "ovs-vsctl", "--timeout=5", "list", "Interface"),
-        shell("ovs/flows.txt", "ovs-ofctl", "dump-flows", settings["hotstack_os_integration_bridge"]),
         shell("ovs/datapath.txt", "ovs-appctl", "dpif/show"),
         Item("ovs/system-id.conf", path="/etc/openvswitch/system-id.conf"),
-        in_container("ovn/north.txt", "ovn-northd", "ovn-nbctl", "--timeout=5", "show"),
-        in_container("ovn/south.txt", "ovn-northd", "ovn-sbctl", "--timeout=5", "show"),
-        in_container("ovn/chassis.txt", "ovn-northd", "ovn-sbctl", "--timeout=5", "list", "Chassis"),
-        in_container("ovn/nat.txt", "ovn-northd", "ovn-nbctl", "--timeout=5", "list", "NAT"),
     ]
 
 
@@ -285,21 +331,41 @@ def first_page(
         if line.name in last_words:
             lines += ["   It said last:", *(f"   | {said}" for said in last_words[line.name].splitlines())]
         lines.append("")
+    lines += [*inventory(outcomes), "Secrets were replaced by their names between asterisks.", ""]
+    lines += ["THE STATE", "", *status_text.people(report, services, now)]
+    return "\n".join(lines) + "\n"
+
+
+def first_page_before(name: str, problems: Sequence[str], outcomes: Sequence[Outcome], now: float) -> str:
+    """Return the first page of a host that has no deployment: what one would refuse, and what is missing."""
+    lines = [
+        f"{name} has no deployment, {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(now))}",
+        f"by hotstack.os {VERSION}",
+        "",
+        "WHAT A DEPLOYMENT WOULD REFUSE",
+        "",
+        *(problems or ["Nothing that was looked at."]),
+        "",
+        *inventory(outcomes),
+        "What looks like a secret was replaced.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def inventory(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return what is missing in an archive, or cut, and what is in it."""
     missing = [outcome for outcome in outcomes if outcome.remark]
-    lines += ["WHAT IS MISSING OR CUT", ""]
     width = max((len(outcome.name) for outcome in missing), default=0)
-    lines += [f"{outcome.name.ljust(width)}  {outcome.remark}" for outcome in missing] or ["Nothing."]
-    lines += [
+    return [
+        "WHAT IS MISSING OR CUT",
+        "",
+        *([f"{outcome.name.ljust(width)}  {outcome.remark}" for outcome in missing] or ["Nothing."]),
         "",
         "WHAT IS HERE",
         "",
         *contents(outcomes),
         "",
-        "Secrets were replaced by their names between asterisks.",
-        "",
     ]
-    lines += ["THE STATE", "", *status_text.people(report, services, now)]
-    return "\n".join(lines) + "\n"
 
 
 def needs(services: Mapping[str, Any], name: str) -> set[str]:

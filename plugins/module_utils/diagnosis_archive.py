@@ -15,7 +15,7 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, BinaryIO
@@ -240,3 +240,22 @@ class Diagnosis:
                 if text:
                     found[line.name] = text
         return found
+
+
+class Before(Diagnosis):
+    """Collects what a deployment would rely on, from a host that has none."""
+
+    def __init__(self, problems: Sequence[str], seconds: float) -> None:
+        self.mask = Masker({})
+        self.problems, self.seconds = problems, seconds
+        self.settings = {"hotstack_os_host_name": os.uname().nodename}
+        self.end = time.monotonic() + TOTAL
+
+    def fill(self, archive: Archive) -> None:
+        """Collect everything, several things at a time, and tell in the end what came of it."""
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for job in [pool.submit(self.collect, archive, item) for item in diagnosis.before()]:
+                job.result()
+        outcomes = sorted(archive.outcomes, key=lambda outcome: outcome.name)
+        name = self.settings["hotstack_os_host_name"]
+        archive.add(diagnosis.FIRST_PAGE, diagnosis.first_page_before(name, self.problems, outcomes, time.time()))

@@ -84,14 +84,22 @@ def status(path: str, patience: float) -> tuple[list[str], list[str], dict[str, 
     return lines, problems(settings, report), found
 
 
-def diagnose(path: str, patience: float, folder: str) -> tuple[str, list[str]]:
-    """Write an archive; return its path, and the causes that are its first page."""
-    settings, report = look(path, patience)
+def diagnose(path: str, patience: float, folder: str, before: Sequence[str] = ()) -> tuple[str, list[str]]:
+    """Write an archive; return its path, and the causes that are its first page.
+
+    Where nothing was deployed, these are what a deployment would refuse: `before`.
+    """
+    work: diagnosis_archive.Diagnosis
+    seconds = COLLECTING * time_factor.current()
+    if os.geteuid() == 0 and not os.path.exists(path):
+        found, work = list(before), diagnosis_archive.Before(before, seconds)
+    else:
+        settings, report = look(path, patience)
+        found, work = problems(settings, report), diagnosis_archive.Diagnosis(settings, report, seconds)
     try:
-        archive = diagnosis_archive.Diagnosis(settings, report, COLLECTING * time_factor.current()).write(folder)
+        return work.write(folder), found
     except diagnosis_archive.DiagnosisError as error:
         raise HostCommandError(str(error)) from None
-    return archive, problems(settings, report)
 
 
 def problems(settings: Mapping[str, Any], report: status_report.Report) -> list[str]:

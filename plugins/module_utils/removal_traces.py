@@ -329,7 +329,7 @@ def stray(subject: Subject, disks: Mapping[str, Iterable[str]]) -> str:
 
 
 def cleaning(subject: Subject, node: str) -> str:
-    """Return the command that removes everything from the host of this name, with what must be told if it is not the default.
+    """Return the command that removes everything from the host of this name, with each setting that is not the default.
 
     The host comes last: a command that was broken into lines on its way is refused.
     """

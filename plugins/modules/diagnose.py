@@ -16,6 +16,8 @@ description:
   - Secrets of the deployment, and what looks like one, are replaced by their names.
   - Where the file of secrets can't be read, all that services say or are configured with stays out.
   - Disks of guests and the contents of databases stay out.
+  - On a host that has no deployment it collects what one would rely on; versions, modules of the kernel, security
+    modules, firmware, services, links and rules.
   - Whatever does not answer in time is named on the first page. Nothing but the archive is changed.
 author:
   - The hotstack.os authors (!UNKNOWN)
@@ -24,6 +26,11 @@ options:
     description: Where the archive is written. It must exist.
     type: path
     default: /var/tmp
+  before:
+    description: What a deployment would refuse, for the first page of a host that has none.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - hotstack.os.host_command
 attributes:
@@ -59,6 +66,7 @@ problems:
   returned: success
 """
 
+import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -68,15 +76,18 @@ from ansible_collections.hotstack.os.plugins.module_utils import host_command, h
 ARGUMENTS: dict[str, Any] = {
     **host_command_spec.ARGUMENTS,
     "folder": {"type": "path", "default": host_command.FOLDER},
+    "before": {"type": "list", "elements": "str", "default": []},
 }
 
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Look, collect, and return where it is."""
-    if check_mode:
+    if check_mode and os.path.exists(params["settings"]):
         settings, report = host_command.look(params["settings"], params["patience"])
         return {"changed": True, "problems": host_command.problems(settings, report)}
-    path, found = host_command.diagnose(params["settings"], params["patience"], params["folder"])
+    if check_mode:
+        return {"changed": True, "problems": params["before"]}
+    path, found = host_command.diagnose(params["settings"], params["patience"], params["folder"], params["before"])
     return {"changed": True, "path": path, "problems": found}
 
 

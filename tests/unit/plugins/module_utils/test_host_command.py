@@ -155,3 +155,12 @@ def test_workers_are_on_the_map() -> None:
     names = {name for binaries in status_ties.WORKERS.values() for name in binaries} | set(status_ties.API.values())
     assert names <= set(settings)
     assert set(status_ties.API) == set(status_ties.WORKERS) == set(status_cloud.WORKERS)
+
+
+def test_an_archive_before_a_deployment(settings: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(settings).unlink()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(
+        host_command.diagnosis_archive.Before, "write", lambda self, folder: f"{folder}/{self.problems}"
+    )
+    assert host_command.diagnose(settings, 1.0, "/x", ["a"]) == ("/x/['a']", ["a"])

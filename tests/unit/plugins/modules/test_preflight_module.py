@@ -59,9 +59,8 @@ def test_run_reports_all() -> None:
     result, notes = preflight.run(
         PARAMS, lambda _wanted: judge.Host(uid=7, os_id="debian", memory_mib=9, kvm_fault="x")
     )
-    assert result["problems"] == [
-        "User: found user id 7; needed root. Run it as root or with become, as the playbooks of the collection do."
-    ]
+    fix = "Run it as root or with become, as the playbooks of the collection do."
+    assert result["problems"] == [f"User: found user id 7; needed root. {fix}"]
     assert result["problems"][0] in result["msg"]
     assert not result["changed"]
     assert not result["kvm"]
