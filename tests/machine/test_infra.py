@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from lab import Lab, Play
 
-SERVICES = ("dnsmasq", "haproxy", "mariadb", "memcached", "rabbitmq")
+SERVICES = ["dnsmasq", "haproxy", "mariadb", "memcached", "rabbitmq"]
 DENIED = 'journalctl --dmesg --no-pager --grep=apparmor=\\"DENIED\\" || true'
 
 
 def test_services_are_healthy(infra: Play, lab: Lab) -> None:
-    for service in SERVICES:
-        lab.wait(lambda name=service: lab.health(name) == "healthy", f"{service} is healthy", 300)
+    lab.wait(lambda: not lab.unhealthy(SERVICES), f"{SERVICES} are healthy", 300)
 
 
 def test_a_second_run_changes_nothing(infra: Play, lab: Lab) -> None:
