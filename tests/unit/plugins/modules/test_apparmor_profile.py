@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.hotstack.os.plugins.module_utils import apparmor
+from ansible_collections.hotstack.os.plugins.module_utils import apparmor, removal_traces
 from ansible_collections.hotstack.os.plugins.modules import apparmor_profile as module
 
 CONTENT = "profile hotstack-os {}\n"
@@ -50,6 +51,13 @@ class FakeHost:
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
     return FakeHost(tmp_path, monkeypatch)
+
+
+def test_the_profile_has_the_name_that_units_use_and_the_mark_of_ours() -> None:
+    text = (Path(__file__).resolve().parents[4] / "roles/host_prep/files/apparmor-profile").read_text()
+    assert re.findall(r"^profile (\S+)", text, re.MULTILINE) == [apparmor.PROFILE]
+    assert re.findall(r"^@{containers} = (.*)", text, re.MULTILINE) == [f"{{,**//&}}{apparmor.PROFILE}{{,//&**}}"]
+    assert removal_traces.MARKS[apparmor.FILE] in text
 
 
 def test_it_is_loaded_and_kept_once(host: FakeHost) -> None:
