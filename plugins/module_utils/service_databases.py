@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 CHARACTER_SET = "utf8mb4"
 COLLATION = "utf8mb4_unicode_ci"
+# The comment of a new database; schema-sync in the images takes it away once the first schema is complete.
+UNFINISHED = "hotstack-os: no schema yet"
 
 # All that a schema migration may want, and nothing that reaches beyond the database.
 PRIVILEGES = (
@@ -80,7 +82,7 @@ def parse(answer: str) -> State:
 def statements(user: str, before: State, after: State) -> str:
     """Return the SQL that leads from one state to the other, empty where they are equal."""
     lines = [
-        f"CREATE DATABASE `{name}` CHARACTER SET {CHARACTER_SET} COLLATE {COLLATION};"
+        f"CREATE DATABASE `{name}` CHARACTER SET {CHARACTER_SET} COLLATE {COLLATION} COMMENT '{UNFINISHED}';"
         for name in sorted(after.databases - before.databases)
     ]
     if before.password != after.password and after.password is not None:

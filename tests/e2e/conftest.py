@@ -35,6 +35,7 @@ ORDER = [
     "test_change",
     "test_interrupted",
     "test_recovery",
+    "test_first_starts",
     "test_faults",
     "test_uninstall",
     "test_reboot",

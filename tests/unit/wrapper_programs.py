@@ -13,8 +13,10 @@ FOLDER = Path(__file__).parents[2] / "containerfiles/wrappers"
 
 
 def load(name: str) -> ModuleType:
-    """Return a wrapper as a module."""
-    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_").replace(".", "_"), str(FOLDER / name))
+    """Return a wrapper, or the program at an absolute path, as a module."""
+    loader = importlib.machinery.SourceFileLoader(
+        Path(name).name.replace("-", "_").replace(".", "_"), str(FOLDER / name)
+    )
     spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec
     module = importlib.util.module_from_spec(spec)

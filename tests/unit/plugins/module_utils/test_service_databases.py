@@ -6,6 +6,7 @@ import pytest
 from ansible_collections.hotstack.os.plugins.module_utils import service_databases as sd
 
 HASH = "*" + "A" * 40
+COMMENT = " COMMENT 'hotstack-os: no schema yet';"
 WANTED = sd.wanted_state(["nova", "nova_api"], HASH)
 
 
@@ -16,8 +17,8 @@ WANTED = sd.wanted_state(["nova", "nova_api"], HASH)
         pytest.param(
             sd.State(),
             [
-                "CREATE DATABASE `nova` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;",
-                "CREATE DATABASE `nova_api` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;",
+                "CREATE DATABASE `nova` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci" + COMMENT,
+                "CREATE DATABASE `nova_api` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci" + COMMENT,
                 f"CREATE USER 'nova'@'%' IDENTIFIED VIA mysql_native_password USING '{HASH}';",
                 f"GRANT {sd.PRIVILEGES} ON `nova`.* TO 'nova'@'%';",
                 f"GRANT {sd.PRIVILEGES} ON `nova\\_api`.* TO 'nova'@'%';",
@@ -31,7 +32,7 @@ WANTED = sd.wanted_state(["nova", "nova_api"], HASH)
         ),
         pytest.param(
             sd.State({"nova"}, WANTED.password, WANTED.grants),
-            ["CREATE DATABASE `nova_api` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci;"],
+            ["CREATE DATABASE `nova_api` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci" + COMMENT],
             id="a database is missing",
         ),
         pytest.param(
