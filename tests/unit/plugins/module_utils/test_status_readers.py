@@ -295,7 +295,7 @@ def test_a_program_that_hangs(
     reader.patience = 0.5
     began = time.monotonic()
     facts = reader.read(lambda _facts: ["keystone"])
-    assert 1 <= time.monotonic() - began < 2
+    assert 1 <= time.monotonic() - began < 5
     assert facts.units
     late = [name for name, said in facts.errors.items() if "no answer" in said]
     assert late == {"podman ps": ["containers"], "podman inspect": [], "virsh": ["guests"]}[hangs]
