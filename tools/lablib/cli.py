@@ -98,7 +98,8 @@ def journal(service: str | None, lines: int, *, follow: bool) -> list[str]:
 def lab_host(where: paths.Paths, options: argparse.Namespace) -> LabHost:
     """Return the lab host of the kind that is asked for or, for one that is there, of the kind that it is."""
     if where.disks.exists() or getattr(options, "machine", False):
-        return VirtualLabHost(where, [name for name in getattr(options, "images", "").split(",") if name])
+        images = options.images.split(",") if getattr(options, "images", "") else []
+        return VirtualLabHost(where, images if options.command == "up" else None)
     return LabHost(where)
 
 

@@ -82,13 +82,15 @@ def install(host: LabHost) -> None:
     packed, digest = pack(ROOT, working_tree())
     if host.podman.output("exec", host.paths.name, "cat", DIGEST) == digest:
         return
+    command = ["exec", "--interactive", host.paths.name, "sh", "-c"]
     with host.phases.phase("build and install the collection"):
-        command = ["exec", "--interactive", host.paths.name, "sh", "-c"]
         done = host.podman.run(*command, INSTALL, data=packed, check=False)
         if done.returncode != 0:
             say((done.stdout + done.stderr).decode(errors="replace").strip())
             raise LabError("The collection could not be built and installed in the lab host.")
-        host.podman.run(*command, f"cat > {DIGEST}", data=digest.encode())
+    host.provide_images()
+    # Last, so that an interrupted run is repeated.
+    host.podman.run(*command, f"cat > {DIGEST}", data=digest.encode())
 
 
 def deploy(host: LabHost, playbook: str, options: list[str]) -> int:

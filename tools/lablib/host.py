@@ -203,6 +203,9 @@ class LabHost:
         """Return the whole command that runs something where Ansible is: in the lab host itself."""
         return self.exec_command(command, workdir=workdir)
 
+    def provide_images(self) -> None:
+        """Provide the images of the installed collection; a container lab builds them when it is deployed."""
+
     def execute(self, command: list[str]) -> None:
         """Become a command in the lab host: streams, signals and exit status need no copying then."""
         self.require_running()

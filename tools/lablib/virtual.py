@@ -46,8 +46,8 @@ class VirtualLabHost(LabHost):
 
     def __init__(self, paths: Paths, names: list[str] | None = None) -> None:
         super().__init__(paths)
-        # The container images on new disks; all if none is named.
-        self.names = names or []
+        # The container images that the machine gets, all if the list is empty; those that it was made with if None.
+        self.names = names
         self.volumes = [f"--volume={self.paths.disks}:{DISKS}"]
 
     def up(self) -> None:
@@ -60,8 +60,6 @@ class VirtualLabHost(LabHost):
             say(f"The machine of {self.paths.name} runs.")
             return
         deploy.install(self)
-        if not (self.paths.disks / "system.img").exists():
-            self.prepare_images()
         self.switch_on(self.prepare_disks())
 
     def controller(self, *command: str, data: bytes | None = None, check: bool = True) -> str:
@@ -73,34 +71,43 @@ class VirtualLabHost(LabHost):
         """Tell whether the machine is on."""
         return self.controller("systemctl", "is-active", UNIT, check=False) == "active"
 
-    def prepare_images(self) -> None:
-        """Copy container images of other labs into the lab's container, and build those that are still missing."""
+    def provide_images(self) -> None:
+        """Copy container images of other labs, build those that are still missing, and give them to the machine."""
+        chosen = self.paths.disks / "images.json"
+        if self.names is not None:
+            chosen.write_text(json.dumps(self.names))
+        names = json.loads(chosen.read_text())
+        wanted = tuple(f"{PREFIX}{name}:" for name in names) or PREFIX
+        here = self.podman.command("exec", "--interactive", self.paths.name)
         for lab in sorted((self.paths.state / "labs").glob("*")):
-            if lab.name == self.paths.name or not (lab / "pid").exists():
-                continue
-            there = self.podman.output("exec", lab.name, "podman", "images", "--format={{.Repository}}:{{.Tag}}")
-            here = self.controller("podman", "images", "--format={{.Repository}}:{{.Tag}}").split()
-            wanted = tuple(f"{PREFIX}{name}:" for name in self.names) or PREFIX
-            missing = [image for image in there.split() if image.startswith(wanted) and image not in here]
-            if missing:
-                with self.phases.phase(f"copy {len(missing)} images from {lab.name}"):
-                    self.copy_images(lab.name, missing)
-        variables = json.dumps({"images_names": self.names})
+            if lab.name != self.paths.name and (lab / "pid").exists():
+                self.copy_images(lab.name, self.podman.command("exec", lab.name), here, wanted)
+        variables = json.dumps({"images_names": names})
         build = ["ansible-playbook", "hotstack.os.build_images", f"--extra-vars={variables}"]
         command = super().exec_command(build, workdir=deploy.SOURCE)
         if subprocess.run(command, env=self.podman.env, stdout=sys.stderr, check=False).returncode:
             raise LabError("The container images could not be built; the output above says why.")
+        if self.powered():
+            self.copy_images("the lab's container", here, [*here, *SSH, NAME, "sudo"], wanted)
 
-    def copy_images(self, source: str, names: list[str]) -> None:
-        """Copy container images from another lab."""
-        save = self.podman.command("exec", source, "podman", "save", "--quiet", "--multi-image-archive", *names)
-        load = self.podman.command("exec", "--interactive", self.paths.name, "podman", "load", "--quiet")
-        with subprocess.Popen(save, env=self.podman.env, stdout=subprocess.PIPE) as reader:
-            done = subprocess.run(load, env=self.podman.env, stdin=reader.stdout, capture_output=True, check=False)
-        if reader.returncode or done.returncode:
-            raise LabError(
-                f"The images of {source} could not be copied: {done.stderr.decode(errors='replace').strip()}"
-            )
+    def copy_images(self, name: str, source: list[str], target: list[str], wanted: str | tuple[str, ...]) -> None:
+        """Copy images from one podman to another; both are what must stand before its command."""
+        listing = ["podman", "images", "--format={{.Repository}}:{{.Tag}}"]
+        there, known = (
+            process.run([*where, *listing], env=self.podman.env, check=False).stdout.decode().split()
+            for where in (source, target)
+        )
+        missing = [image for image in there if image.startswith(wanted) and image not in known]
+        if not missing:
+            return
+        with self.phases.phase(f"copy {len(missing)} images from {name}"):
+            save = [*source, "podman", "save", "--quiet", "--multi-image-archive", *missing]
+            load = [*target, "podman", "load", "--quiet"]
+            with subprocess.Popen(save, env=self.podman.env, stdout=subprocess.PIPE) as reader:
+                done = subprocess.run(load, env=self.podman.env, stdin=reader.stdout, capture_output=True, check=False)
+            if reader.returncode or done.returncode:
+                said = done.stderr.decode(errors="replace").strip()
+                raise LabError(f"The images of {name} could not be copied: {said}")
 
     def prepare_disks(self) -> str:
         """Make the machine's disks unless it has them; return the directory of its kernel in the lab's container."""
