@@ -147,6 +147,7 @@ def host_items(settings: Settings) -> list[Item]:
     listing = ("-printf", r"%M %u:%g %s %TY-%Tm-%Td %TH:%TM %p -> %l\n")
     return [
         *machine_items(),
+        Item("host/apparmor-profile", path=apparmor.FILE),
         shell("host/data.txt", "find", data, "-xdev", "-maxdepth", "3", *listing),
         shell("host/deployment.txt", "ls", "-lR", "/etc/hotstack-os", "/usr/local/libexec", "/usr/local/sbin"),
         Item("host/deployment.json", path=DEPLOYMENT),
@@ -180,7 +181,6 @@ def machine_items() -> list[Item]:
         shell("host/mounts.txt", "findmnt", "--output=TARGET,SOURCE,FSTYPE,PROPAGATION,OPTIONS"),
         shell("host/clock.txt", "timedatectl"),
         shell("host/modules.txt", "lsmod"),
-        Item("host/apparmor-profile", path=apparmor.FILE),
         Item("host/apparmor-profiles.txt", path=f"{apparmor.FILE_SYSTEM}/profiles"),
         *(shell(f"host/module-{name}.txt", "modinfo", name) for name in KERNEL_MODULES),
         shell("host/devices.txt", "ls", "-l", "/dev/kvm", "/dev/vhost-net", "/dev/net/tun"),

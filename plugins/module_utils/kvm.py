@@ -145,4 +145,4 @@ def choice(virt_type: str, why_not: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    print(fault(*sys.argv[1:2]))
+    sys.stdout.write(f"{fault(*sys.argv[1:2])}\n")

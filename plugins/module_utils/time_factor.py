@@ -51,7 +51,7 @@ def factor_of(seconds: float) -> int:
 
 def measure(attempt: Callable[[], float] = work) -> int:
     """Return the factor of this machine. The best of several attempts counts, for other load only makes them slower."""
-    return factor_of(min(attempt() for _ in range(ATTEMPTS)))
+    return factor_of(min(attempt() for _attempt in range(ATTEMPTS)))
 
 
 def parse(text: str) -> TimeFactor | None:
@@ -60,11 +60,10 @@ def parse(text: str) -> TimeFactor | None:
         known = json.loads(text)
     except ValueError:
         return None
-    if not isinstance(known, Mapping) or type(known.get("factor")) is not int:
+    factor = known.get("factor") if isinstance(known, Mapping) else None
+    if not isinstance(factor, int) or isinstance(factor, bool) or not LEAST <= factor <= MOST:
         return None
-    if not LEAST <= known["factor"] <= MOST:
-        return None
-    return TimeFactor(known["factor"], known.get("measured") is True)
+    return TimeFactor(factor, known.get("measured") is True)
 
 
 def remembered(path: str = FILE) -> TimeFactor | None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 
 class LabError(Exception):
@@ -25,7 +26,8 @@ def run(
     command: Sequence[str], *, env: Mapping[str, str] | None = None, data: bytes | None = None, check: bool = True
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a command to its end and keep what it printed; a failure says the command's last line."""
-    done = subprocess.run(list(command), env=env, input=data, capture_output=True, check=False)
+    given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if data is None else {"input": data}
+    done = subprocess.run(list(command), env=env, capture_output=True, check=False, **given)
     if check and done.returncode != 0:
         raise LabError(failure(command, done.returncode, done.stderr or done.stdout))
     return done

@@ -59,6 +59,10 @@ class VirtualLabHost(LabHost):
         if self.powered():
             say(f"The machine of {self.paths.name} runs.")
             return
+        # The inventory of the container lab has the variables of both.
+        variables = f"{CONFIGURATION}/group_vars"
+        self.controller("mkdir", "--parents", variables)
+        self.controller("ln", "-sfn", f"{deploy.SOURCE}/inventory/group_vars/hotstack_os.yml", variables)
         deploy.install(self)
         self.switch_on(self.prepare_disks())
 

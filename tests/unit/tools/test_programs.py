@@ -97,7 +97,7 @@ EVERY_DAY = {"lint", "unit", "galaxy", "sanity", "lab", "molecule-engine", "e2e"
         ([], False, EVERY_DAY),
         ([], True, {*EVERY_DAY, "molecule-units", "molecule-default", "molecule-identity", "faults"}),
         (["e2e"], False, {"lab", "e2e", "lab-down"}),
-        (["machine"], False, {"lab", "lab-down", "machine", "machine-down"}),
+        (["machine"], False, {"machine", "machine-down"}),
         (["machine-full"], False, {"machine-full", "machine-down"}),
         (["lab-down"], False, {"lab-down"}),
     ],

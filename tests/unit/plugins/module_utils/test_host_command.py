@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from ansible_collections.hotstack.os.plugins.module_utils import (
+    diagnosis_archive,
     host_command,
     status_checks,
     status_cloud,
@@ -160,7 +161,5 @@ def test_workers_are_on_the_map() -> None:
 def test_an_archive_before_a_deployment(settings: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Path(settings).unlink()
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(
-        host_command.diagnosis_archive.Before, "write", lambda self, folder: f"{folder}/{self.problems}"
-    )
+    monkeypatch.setattr(diagnosis_archive.Before, "write", lambda self, folder: f"{folder}/{self.problems}")
     assert host_command.diagnose(settings, 1.0, "/x", ["a"]) == ("/x/['a']", ["a"])

@@ -22,7 +22,7 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     lines = [Line("host", "disk /", "0 GiB", "it is full", "du /")]
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(host_command, "find_out", lambda *_: Report([], lines))
-    return {"settings": str(path), "patience": 3.0, "folder": str(tmp_path)}
+    return {"settings": str(path), "patience": 3.0, "folder": str(tmp_path), "before": []}
 
 
 class Works:
