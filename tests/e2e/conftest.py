@@ -99,7 +99,7 @@ def first_deployment(lab: Lab, host_before: snapshot.Snapshot) -> Play:
 @pytest.fixture(scope="session")
 def deployed(first_deployment: Play, lab: Lab) -> Lab:
     """Return the lab host with everything deployed."""
-    assert first_deployment.status == 0, "The first deployment failed; see test_first_deployment."
+    assert first_deployment.status == 0, first_deployment.tail()
     return lab
 
 

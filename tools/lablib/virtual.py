@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shlex
@@ -118,12 +119,15 @@ class VirtualLabHost(LabHost):
         given = [self.paths.given / name for name in ("ca.crt", "apt.conf", "pip.conf", "environment")]
         parts = [path.read_bytes() for path in (*SYSTEM_PARTS, *given)]
         system = f"{KEPT}/{images.digest(parts)}"
-        if self.controller("sh", "-c", f"test -e {system} || echo missing"):
-            with self.phases.phase("build the machine's system disk"):
-                self.controller("sh", "-c", f"mkdir -p {KEPT} && rm -rf {KEPT}/*")
-                script = "/usr/local/libexec/hotstack-lab-virtual-disk"
-                command = self.podman.command("exec", self.paths.name, script, system)
-                process.run_logged(command, self.paths.logs / "virtual-disk.log", env=self.podman.env)
+        with (self.paths.state / "virtual.lock").open("w") as lock:
+            # All machines start from one disk.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if self.controller("sh", "-c", f"test -e {system} || echo missing"):
+                with self.phases.phase("build the machine's system disk"):
+                    self.controller("sh", "-c", f"mkdir -p {KEPT} && rm -rf {KEPT}/*")
+                    script = "/usr/local/libexec/hotstack-lab-virtual-disk"
+                    command = self.podman.command("exec", self.paths.name, script, system)
+                    process.run_logged(command, self.paths.logs / "virtual-disk.log", env=self.podman.env)
         if not (self.paths.disks / "system.img").exists():
             with self.phases.phase("make the machine's disks"):
                 self.controller("sh", "-ec", MAKE_DISKS, "sh", system)
