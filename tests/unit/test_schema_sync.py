@@ -67,8 +67,10 @@ def test_what_a_run_leaves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stat
     assert server.comments == {"new": program.UNFINISHED if status else "", "old": ""}
 
 
-def test_account(tmp_path: Path) -> None:
-    (tmp_path / "a.conf").write_text("[database]\nconnection = mysql+pymysql://a:p%25$$@192.0.2.1:3307/a\n")
+@pytest.mark.parametrize("section", ["database", "placement_database"])
+def test_account(tmp_path: Path, section: str) -> None:
+    url = "connection = mysql+pymysql://a:p%25$$@192.0.2.1:3307/a"
+    (tmp_path / "a.conf").write_text(f"[DEFAULT]\ndebug = true\n[other]\nx = 1\n[{section}]\n{url}\n")
     account = {"host": "192.0.2.1", "port": 3307, "user": "a", "password": "p%$"}
     assert program.account_of(str(tmp_path / "a.conf")) == account
 
