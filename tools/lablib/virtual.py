@@ -82,7 +82,8 @@ class VirtualLabHost(LabHost):
         if self.names is not None:
             chosen.write_text(json.dumps(self.names))
         names = json.loads(chosen.read_text())
-        wanted = tuple(f"{PREFIX}{name}:" for name in names) or PREFIX
+        # Those that all others extend come with them.
+        wanted = tuple(f"{PREFIX}{name}:" for name in (*names, "rootfs", "base")) if names else PREFIX
         here = self.podman.command("exec", "--interactive", self.paths.name)
         for lab in sorted((self.paths.state / "labs").glob("*")):
             if lab.name != self.paths.name and (lab / "pid").exists():
