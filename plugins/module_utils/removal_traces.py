@@ -64,6 +64,7 @@ SYSTEM_FILES = (
     "/etc/firewalld/zones/hotstack-os.xml",
     "/etc/firewalld/zones/hotstack-external.xml",
     "/etc/firewalld/policies/hotstack-os-out.xml",
+    "/etc/NetworkManager/conf.d/90-hotstack-os.conf",  # of an earlier version
     "/etc/NetworkManager/conf.d/zz-hotstack-os.conf",
     "/etc/systemd/network/00-hotstack-os.network",
     "/etc/openstack/cloud-secret.yaml",
