@@ -449,3 +449,11 @@ def test_removal_knows_every_system_file() -> None:
         if name not in known and not name.startswith((*folders, *elsewhere))
     }
     assert unknown == set()
+
+
+@pytest.mark.parametrize("name", ["Debian", "Ubuntu"])
+def test_a_minimal_system_gets_what_packages_only_recommend(name: str) -> None:
+    """Recommended packages are not installed, and the lab hosts have some of these by themselves."""
+    variables = yaml.safe_load((ROOT / f"roles/host_prep/vars/{name}.yml").read_text(encoding="utf-8"))
+    recommended = {"ca-certificates", "crun", "dbus-user-session", "libpam-systemd", "netavark", "nftables"}
+    assert recommended <= set(variables["__host_prep_system_packages"])
