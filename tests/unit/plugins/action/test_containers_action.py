@@ -231,6 +231,7 @@ def test_units_and_configuration(role: Path) -> None:
         "HealthOnFailure=kill",
         "StartLimitIntervalSec=0",
         "MemoryMax=512M",
+        "OOMPolicy=kill",
         "TimeoutStartSec=60",
         "TimeoutStopSec=22",
         "Nice=5",
