@@ -38,6 +38,7 @@ CONTAINER_OPTIONS: dict[str, Any] = {
     "environment": {"type": "dict", "default": {}},
     "ulimits": {"type": "list", "elements": "str", "default": []},
     "memory": {"type": "str"},
+    "essential": {"type": "bool", "default": False},
     "hostname": {"type": "str"},
     "start_timeout": {"type": "int", "default": 300},
     "stop_timeout": {"type": "int", "default": 30},

@@ -464,7 +464,7 @@ def read(subject: Subject, record: Record) -> Host:
         "secrets": secrets(subject, record),
     }
     folders = [folder for path in (*host["texts"], *host["secrets"]) for folder in removal_traces.above(path)]
-    host["entries"].update(entries(folders))
+    host["entries"].update(entries([*folders, *removal_traces.drop_in_folders(host["paths"])]))
     if not subject.everything:
         return Host(**host)
     base, ours_running = image_id(subject.base_image), removal_processes.session()

@@ -48,6 +48,7 @@ from ansible_collections.hotstack.os.plugins.module_utils.removal_traces import 
     above,
     below,
     cleaning,
+    drop_in_folders,
     matches_any,
 )
 
@@ -413,16 +414,16 @@ def empty_folders(subject: Subject, host: Host, record: Record, doomed: set[str]
     known = record.get(PATHS, {})
     if subject.everything and kept_home(subject, host, record):
         folders = (*folders, *subject.at_home(HOME_FOLDERS), subject.home)
-    more = {folder for path in (*host.secrets, *host.texts) for folder in above(path)} - set(folders)
+    drop_ins = drop_in_folders(doomed)
+    more = {folder for path in (*host.secrets, *host.texts) for folder in above(path)} - set(folders) | drop_ins
     for folder in (*folders, *sorted(more, reverse=True)):
         left = {f"{folder}/{name}" for name in host.entries.get(folder, ())} - gone
         if folder == LINGER_FOLDER:
             left.discard(f"{folder}/{subject.user}")
         if folder == "/etc/containers/networks":
             left.discard(f"{folder}/{subject.network}.json")
-        ours = known.get(folder, "") is None or (
-            folder.endswith(("/hotstack-os", "/openstack")) and folder not in known
-        )
+        named = folder.endswith(("/hotstack-os", "/openstack")) or folder in drop_ins
+        ours = known.get(folder, "") is None or (named and folder not in known)
         if folder in host.entries and folder not in gone and not left and ours:
             gone.add(folder)
             yield Removal("folder", folder)

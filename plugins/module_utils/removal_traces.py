@@ -108,8 +108,15 @@ SYSTEM_FOLDERS = (
     "/usr/local/libexec/hotstack-os",
     "/usr/local/libexec",
 )
+# What the service manager of the user, known by its number, has from us.
+MANAGER_DROP_IN = "/etc/systemd/system/user@*.service.d/hotstack-os.conf"
 # What else is there as long as guests are.
-HOST_FILES = ("/usr/local/libexec/hotstack-os", "/run/hotstack-os-infra-setup", "/root/.cache/hotstack-os/smoke-test")
+HOST_FILES = (
+    "/usr/local/libexec/hotstack-os",
+    "/run/hotstack-os-infra-setup",
+    "/root/.cache/hotstack-os/smoke-test",
+    MANAGER_DROP_IN,
+)
 HOST_FOLDERS = ("/root/.cache/hotstack-os", "/root/.cache")
 # What `hotstack-os diagnose` collected for helpers, who may still need it.
 ARCHIVES = "/var/tmp/hotstack-os-*.tar.gz"
@@ -138,6 +145,7 @@ HOME_FILES = (
     f".cache/libvirt/qemu/log/{GUEST}*",
     f".config/systemd/user/{SESSION_UNIT}",
     f".config/systemd/user/*.wants/{SESSION_UNIT}",
+    ".config/systemd/user/-.slice.d/hotstack-os.conf",
 )  # What libvirt makes there for itself: ours if it was not there and nobody else defined anything in it.
 HOME_TREES = (".config/libvirt", ".cache/libvirt", ".local/share/libvirt")
 DEFINITIONS = tuple(f".config/libvirt/{kind}/*.xml" for kind in ("qemu", "qemu/networks", "storage", "secrets"))
@@ -146,6 +154,7 @@ GUESTS = f".config/libvirt/qemu/{GUEST}*.xml"
 # Folders that are made for these where they are missing, the inner ones first.
 HOME_FOLDERS = (
     ".config/systemd/user/default.target.wants",
+    ".config/systemd/user/-.slice.d",
     ".config/systemd/user",
     ".config/systemd",
     ".config",
@@ -288,6 +297,11 @@ def matches(path: str, pattern: str) -> bool:
 def matches_any(path: str, patterns: Iterable[str]) -> bool:
     """Tell whether one of the patterns names a path."""
     return any(matches(path, pattern) for pattern in patterns)
+
+
+def drop_in_folders(paths: Iterable[str]) -> set[str]:
+    """Return the folders of our drop-ins among these paths. Their names have a number, so no list holds them."""
+    return {os.path.dirname(path) for path in paths if matches(path, MANAGER_DROP_IN)}
 
 
 def above(path: str) -> tuple[str, str]:

@@ -118,6 +118,10 @@ options:
       memory:
         description: The memory that it may use, such as V(512m).
         type: str
+      essential:
+        description: Whether the kernel kills it after the other containers when the host runs out of memory.
+        type: bool
+        default: false
       hostname:
         description: Its host name; without it its name on the map, and the host's own in the host's network.
         type: str

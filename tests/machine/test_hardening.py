@@ -66,6 +66,8 @@ for container in json.loads(subprocess.check_output(command)):
         "processes": processes,
         "memory": read(f"{unit}/memory.max").strip(),
         "pids": read(f"{cgroup}/pids.max").strip(),
+        "score": read(f"/proc/{pid}/oom_score_adj").strip(),
+        "whole": read(f"{unit}/memory.oom.group").strip(),
         "root": root,
     }
 print(json.dumps(found))
@@ -274,14 +276,48 @@ def test_a_container_over_its_memory_is_killed_and_comes_back(
 ) -> None:
     limited = [name for name, each in containers.items() if each.values("MemoryMax")]
     name = min(limited, key=lambda each: size(containers[each].values("MemoryMax")[0]))
-    shown = "podman inspect --format '{{.Id}} {{.State.Pid}}' " + name
-    before, pid = output(machine, shown).split()
-    # Otherwise the kernel chooses the largest process, which is not the container's own.
-    output(machine, f"echo 1000 > /proc/{pid}/oom_score_adj")
-    # It keeps all that has no end of a line.
+    shown = "podman inspect --format '{{.Id}}' " + name
+    before = output(machine, shown).strip()
+    # It keeps all that has no end of a line. Whichever process the kernel chooses, all of the container goes.
     assert machine.run(f"podman exec {name} tail /dev/zero").rc != 0
     # To start a unit takes until it is healthy.
-    again = f'until now=$({shown} 2>&1) && test "${{now% *}}" != {before}; do systemctl start {name}.service; done'
+    again = f'until now=$({shown} 2>&1) && test "$now" != {before}; do systemctl start {name}.service; done'
     output(machine, f"timeout 600 sh -c {shlex.quote(again)}")
     killed = machine.run(f"journalctl --dmesg --boot --no-pager --grep='oom-kill.*{name}[.]service'")
     assert killed.rc == 0, "the kernel killed nothing for want of memory"
+    output(machine, f"""journalctl --unit={name}.service --boot --no-pager --grep="result 'oom-kill'" """)
+
+
+def test_the_kernel_kills_containers_first_and_whole(containers: dict[str, Container]) -> None:
+    wanted = {
+        name: [value.partition("=")[2] for value in each.values("PodmanArgs") if value.startswith("--oom-score-adj=")]
+        for name, each in containers.items()
+    }
+    assert {name: [each.facts["score"]] for name, each in containers.items()} == wanted
+    assert {name: each.facts["whole"] for name, each in containers.items()} == dict.fromkeys(containers, "1")
+
+
+MANAGER = "user@$(id -u hotstack).service"
+
+
+def test_the_kernel_spares_what_guests_run_below(machine: Machine, containers: dict[str, Container]) -> None:
+    shown = f"cat /proc/$(systemctl show --property=MainPID --value {MANAGER})/oom_score_adj"
+    manager = int(output(machine, shown))
+    # What it starts, such as the session libvirt and its guests.
+    run = "systemd-run --user --machine=hotstack@ --pipe --wait --quiet cat /proc/self/oom_score_adj"
+    service = int(output(machine, run))
+    assert manager < service
+    assert service + 1000 <= min(int(each.facts["score"]) for each in containers.values())
+
+
+def test_systemd_oomd_spares_what_guests_run_below(machine: Machine) -> None:
+    """What Debian's package of systemd-oomd says of all users does not hold for the user of the guests."""
+    folder = "/run/systemd/system/user@.service.d"
+    theirs = f"mkdir -p {folder} && printf '[Service]\\nManagedOOMMemoryPressure=kill\\n' > {folder}/10-oomd.conf"
+    shown = f"systemctl show --property=ManagedOOMMemoryPressure --property=ManagedOOMSwap --value {MANAGER}"
+    try:
+        output(machine, f"{theirs} && systemctl daemon-reload")
+        assert "kill" in output(machine, "systemctl show --property=ManagedOOMMemoryPressure --value user@4711.service")
+        assert output(machine, shown).split() == ["auto", "auto"]
+    finally:
+        output(machine, f"rm -r {folder} && systemctl daemon-reload")

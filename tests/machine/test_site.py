@@ -38,6 +38,26 @@ def test_guests_run_by_kvm(guests: dict[str, by_hand.Guest], lab: Lab) -> None:
         assert "mode='host-passthrough'" in domain
 
 
+def test_the_kernel_kills_no_guest_before_a_container(guests: dict[str, by_hand.Guest], lab: Lab) -> None:
+    """A guest may have all of the host's memory, which counts 1000."""
+    spared = "pgrep --exact libvirtd --uid hotstack; pgrep --full '^[^ ]*qemu-system.*guest=notapet-'"
+    killed = "podman ps --quiet --filter name=^hotstack-os- | xargs podman inspect --format '{{.State.Pid}}'"
+    first, last = (
+        set(map(int, lab.shell(f"for pid in $({pids}); do cat /proc/$pid/oom_score_adj; done").split()))
+        for pids in (killed, spared)
+    )
+    assert last == {-500}
+    assert max(last) + 1000 <= min(first)
+
+
+def test_systemd_oomd_spares_guests(guests: dict[str, by_hand.Guest], lab: Lab) -> None:
+    """Read what the service manager of the user tells systemd-oomd of the control group with the guests."""
+    pid = lab.shell("pgrep --full '^[^ ]*qemu-system.*guest=notapet-'").split()[0]
+    group = lab.shell(f"sed -n s/^0:://p /proc/{pid}/cgroup").strip()
+    program = "import os, sys; print(os.getxattr(sys.argv[1], 'user.oomd_omit').decode())"
+    assert lab.run("python3", "-c", program, f"/sys/fs/cgroup{group}").strip() == "1"
+
+
 def test_a_guest_has_the_mtu_of_the_underlay(guests: dict[str, by_hand.Guest]) -> None:
     """Ping from guest to guest with the largest packets."""
     one, other = guests.values()

@@ -457,3 +457,17 @@ def test_a_minimal_system_gets_what_packages_only_recommend(name: str) -> None:
     variables = yaml.safe_load((ROOT / f"roles/host_prep/vars/{name}.yml").read_text(encoding="utf-8"))
     recommended = {"ca-certificates", "crun", "dbus-user-session", "libpam-systemd", "netavark", "nftables"}
     assert recommended <= set(variables["__host_prep_system_packages"])
+
+
+def test_the_kernel_kills_no_guest_before_a_container() -> None:
+    """A process has its score and, in thousandths of the host's memory, what it uses: oom_badness() in the kernel."""
+    unit = (ROOT / "plugins/action/templates/container.j2").read_text(encoding="utf-8")
+    scores = re.search(r"--oom-score-adj=\{\{ (\d+) if container.essential else (\d+) \}\}", unit)
+    manager = (ROOT / "roles/host_prep/templates/user-manager.conf.j2").read_text(encoding="utf-8")
+    score = re.search(r"^OOMScoreAdjust=(-\d+)$", manager, re.MULTILINE)
+    assert scores
+    assert score
+    essential, other = map(int, scores.groups())
+    # DefaultOOMScoreAdjust= of a user's service manager.
+    guest = int(score[1]) + 100
+    assert guest + 1000 <= essential < other <= 1000

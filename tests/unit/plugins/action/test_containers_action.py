@@ -232,6 +232,7 @@ def test_units_and_configuration(role: Path) -> None:
         "StartLimitIntervalSec=0",
         "MemoryMax=512M",
         "OOMPolicy=kill",
+        "PodmanArgs=--oom-score-adj=700",
         "TimeoutStartSec=60",
         "TimeoutStopSec=22",
         "Nice=5",
@@ -249,6 +250,11 @@ def test_units_and_configuration(role: Path) -> None:
     assert "PodmanArgs=--privileged" in agent["unit"]
     assert "DropCapability" not in agent["unit"]
     assert "HostName" not in agent["unit"]
+
+
+def test_the_kernel_kills_essential_containers_later(role: Path) -> None:
+    _result, texts = act(role, containers=[{**WEB, "essential": True}])
+    assert "PodmanArgs=--oom-score-adj=500" in texts["containers"][0]["unit"].splitlines()
 
 
 def test_the_profile_of_apparmor_only_where_it_is_enabled(role: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -303,6 +303,18 @@ def test_host_without_any_tool(tools: Tools, tmp_path: Path, monkeypatch: pytest
     assert "systemctl list-units" in " ".join(tools.asked)
 
 
+def test_folder_of_the_drop_in_is_looked_into(tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "user@990.service.d"
+    folder.mkdir()
+    for name in ("hotstack-os.conf", "theirs.conf"):
+        (folder / name).touch()
+    drop_in = f"{tmp_path}/user@*.service.d/hotstack-os.conf"
+    monkeypatch.setattr(removal_traces, "MANAGER_DROP_IN", drop_in)
+    monkeypatch.setattr(removal_traces, "HOST_FILES", (drop_in,))
+    host = facts.read(Subject(user="no-such-user", data_dirs=(f"{tmp_path}/data",), everything=True), {})
+    assert host.entries[str(folder)] == ("hotstack-os.conf", "theirs.conf")
+
+
 def test_switch_that_is_not_there(tools: Tools) -> None:
     assert facts.switch() == Switch()
     assert tools.asked[0].startswith("ovs-vsctl --timeout=30")

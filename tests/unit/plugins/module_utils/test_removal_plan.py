@@ -132,6 +132,20 @@ def test_everything_goes_and_the_data_is_last() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("names", "folder"),
+    [(("hotstack-os.conf",), True), (("hotstack-os.conf", "theirs.conf"), False)],
+    ids=["ours", "theirs"],
+)
+def test_the_drop_in_of_the_service_manager_goes_with_the_guests(names: tuple[str, ...], folder: bool) -> None:
+    path = "/etc/systemd/system/user@990.service.d"
+    host: dict[str, Any] = {"paths": (f"{path}/hotstack-os.conf",), "entries": {path: names}}
+    assert said(Subject(), **host) == []
+    gone = [f"file {path}/hotstack-os.conf", *([f"empty folder {path}"] if folder else []), "reload systemd"]
+    assert said(ALL, **host) == gone
+    assert said(ALL, {"paths": {path: FOLDER}}, **host) == [line for line in gone if not line.startswith("empty")]
+
+
 def test_who_manages_links_forgets_ours() -> None:
     files = ("/etc/NetworkManager/conf.d/zz-hotstack-os.conf", "/etc/systemd/network/00-hotstack-os.network")
     lines = said(Subject(), paths=files)
