@@ -17,13 +17,14 @@ import guests as by_hand
 import snapshot
 from lab import ROOT, TOOL, Lab, Play
 
+# Hardening comes after what asks whether AppArmor denied anything, because it tries what must be denied.
 ORDER = [
     "test_boot",
     "test_engine",
     "test_infra",
-    "test_hardening",
     "test_links",
     "test_site",
+    "test_hardening",
     "test_power",
     "test_clean",
 ]
