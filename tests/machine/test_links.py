@@ -28,9 +28,10 @@ def addresses(lab: Lab) -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def taps(infra: Play, lab: Lab) -> Iterator[None]:
-    """Make a TAP such as a guest's, and one of somebody else."""
-    for name in (TAP, FOREIGN):
+    """Make a TAP such as a guest's, and one that is not ours. Without an address, NetworkManager manages neither."""
+    for number, name in enumerate((TAP, FOREIGN)):
         lab.run("ip", "tuntap", "add", "dev", name, "mode", "tap")
+        lab.run("ip", "address", "add", f"198.51.100.{number}/32", "dev", name)
         lab.run("ip", "link", "set", name, "up")
     yield
     for name in (TAP, FOREIGN):
@@ -42,11 +43,11 @@ def assert_left_alone(lab: Lab, before: str) -> None:
     lab.wait(lambda: "connected" in states(lab).values(), "the uplink is connected", 120)
     shown = states(lab)
     assert {name: shown[name] for name in OURS} == dict.fromkeys(OURS, "unmanaged")
-    assert shown[FOREIGN] != "unmanaged"
     assert addresses(lab) == before
 
 
 def test_ours_are_unmanaged(lab: Lab) -> None:
+    lab.wait(lambda: states(lab)[FOREIGN] != "unmanaged", "NetworkManager manages what is not ours", 60)
     assert_left_alone(lab, addresses(lab))
 
 
