@@ -68,6 +68,7 @@ def stages(path: str, cache: Path, full: bool = False) -> list[Stage]:
     lab, machine = ({**base, "HOTSTACK_LAB_NAME": name} for name in (LAB_NAME, MACHINE_NAME))
     faults = ["tools/faults", "--limit=6300", f"--json={cache / 'logs/faults.json'}"]
     on_machine = ["pytest", "tests/machine", "-vv", "--durations=0", "--durations-min=1"]
+    fresh = Check("machine-fresh", ["tools/lab", "down"], 300, machine)
     return [
         lint(base),
         unit(base, cache),
@@ -98,7 +99,9 @@ def stages(path: str, cache: Path, full: bool = False) -> list[Stage]:
         ),
         Stage("lab-down", [Check("lab-down", ["tools/lab", "down"], 300, lab)], lane="lab", always=True),
         # The machine takes both cores and much memory: it comes when the lab host is gone. Images of the lab stay.
-        Stage("machine", [Check("machine", [*on_machine, "-m", "not full"], 1500, machine, junit=True)], lane="lab"),
-        Stage("machine-full", [Check("machine-full", on_machine, 9000, machine, junit=True)], lane="lab"),
+        Stage(
+            "machine", [fresh, Check("machine", [*on_machine, "-m", "not full"], 1500, machine, junit=True)], lane="lab"
+        ),
+        Stage("machine-full", [fresh, Check("machine-full", on_machine, 9000, machine, junit=True)], lane="lab"),
         Stage("machine-down", [Check("machine-down", ["tools/lab", "down"], 300, machine)], lane="lab", always=True),
     ]
