@@ -97,10 +97,9 @@ def journal(service: str | None, lines: int, *, follow: bool) -> list[str]:
 
 def lab_host(where: paths.Paths, options: argparse.Namespace) -> LabHost:
     """Return the lab host of the kind that is asked for or, for one that is there, of the kind that it is."""
-    if where.disks.exists() or getattr(options, "machine", False):
-        images = options.images.split(",") if getattr(options, "images", "") else []
-        return VirtualLabHost(where, images if options.command == "up" else None)
-    return LabHost(where)
+    if getattr(options, "machine", False):
+        return VirtualLabHost(where, options.images.split(",") if options.images else [])
+    return VirtualLabHost(where) if where.disks.exists() else LabHost(where)
 
 
 def dispatch(host: LabHost, options: argparse.Namespace, rest: list[str]) -> int:

@@ -81,7 +81,7 @@ class VirtualLabHost(LabHost):
         chosen = self.paths.disks / "images.json"
         if self.names is not None:
             chosen.write_text(json.dumps(self.names))
-        names = json.loads(chosen.read_text())
+        names = json.loads(chosen.read_text()) if chosen.exists() else []
         # Those that all others extend come with them.
         wanted = tuple(f"{PREFIX}{name}:" for name in (*names, "rootfs", "base")) if names else PREFIX
         here = self.podman.command("exec", "--interactive", self.paths.name)

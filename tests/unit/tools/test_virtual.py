@@ -29,7 +29,9 @@ def test_kinds_of_lab_hosts(tmp_path: Path) -> None:
     assert isinstance(made, VirtualLabHost)
     assert made.names == ["infra", "ovn"]
     where.disks.mkdir(parents=True)
-    assert isinstance(cli.lab_host(where, status), VirtualLabHost)
+    there = cli.lab_host(where, status)
+    assert isinstance(there, VirtualLabHost)
+    assert there.names is None
 
 
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> VirtualLabHost:
