@@ -7,7 +7,7 @@ import pytest
 import snapshot
 from lab import Lab, Play
 from snapshot import Snapshot
-from test_infra import DENIED
+from test_infra import denied
 
 pytestmark = pytest.mark.full
 
@@ -21,5 +21,4 @@ def test_nothing_is_left(host_before: Snapshot, site: Play, lab: Lab) -> None:
 
 
 def test_apparmor_denied_nothing(site: Play, lab: Lab) -> None:
-    denied = [line for line in lab.shell(DENIED).splitlines() if "apparmor=" in line]
-    assert denied == []
+    assert denied(lab) == []

@@ -6,7 +6,7 @@ from __future__ import annotations
 import guests as by_hand
 import pytest
 from lab import VIRSH, Lab, Play
-from test_infra import DENIED
+from test_infra import denied
 
 pytestmark = pytest.mark.full
 
@@ -75,5 +75,4 @@ def test_tcp_passes_with_offloads(guests: dict[str, by_hand.Guest], lab: Lab) ->
 
 
 def test_apparmor_denied_nothing(guests: dict[str, by_hand.Guest], lab: Lab) -> None:
-    denied = [line for line in lab.shell(DENIED).splitlines() if "apparmor=" in line]
-    assert denied == []
+    assert denied(lab) == []
